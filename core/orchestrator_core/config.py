@@ -1,0 +1,195 @@
+"""The settings: one schema for environment, editor and files.
+
+Sources, the later one wins: the defaults, ``[tool.opencode-orchestrator]`` in
+``pyproject.toml``, ``.opencode/orchestrator.toml``, the editor (``initializationOptions`` and
+``workspace/didChangeConfiguration``), and the feature flags of the environment.
+
+A value that is not allowed is reported as an :class:`InvalidSetting` and replaced by its
+default: a mistake in one setting never stops the server.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from orchestrator_core.records import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Share = Annotated[float, Meta(gt=0, le=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Flags(Struct, frozen=True):
+    """The feature flags. Off changes how work is done, never its result."""
+
+    rust_pool: bool = True
+    work_stealing: bool = True
+    adaptive_polling: bool = True
+    task_pooling: bool = True
+
+
+class Limits(Struct, frozen=True, rename="camel"):
+    """How many agents of a role work at once, and how long they may take."""
+
+    commander: Annotated[int, Meta(ge=1, le=50)] = 1
+    planner: Annotated[int, Meta(ge=1, le=50)] = 10
+    worker: Annotated[int, Meta(ge=1, le=50)] = 10
+    reviewer: Annotated[int, Meta(ge=1, le=50)] = 10
+    total: Annotated[int, Meta(ge=1, le=50)] = 50
+    wait_s: Seconds = 300.0
+    mission_s: Seconds = 3600.0
+    tasks: Annotated[int, Meta(ge=1)] = 10_000
+    attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+
+
+class Settings(Struct, frozen=True, rename="camel"):
+    """Everything a person can set, with its default.
+
+    Attributes:
+        backend: who plans and works; ``builtin`` needs no model.
+        mode: how tasks are carried out where a request does not say.
+        workers: threads of the worker pool; 0 means one a processor and at least two.
+        tool_processes: the most Rust tool processes at once.
+        plan_file: the plan that ``/run`` carries out, relative to the workspace.
+        checks: commands that the Reviewer runs in trusted workspaces, each one shell line.
+        check_timeout_s: how long one such command may take.
+        log_level: what goes to stderr.
+    """
+
+    backend: str = "builtin"
+    mode: Mode = Mode.NORMAL
+    workers: Annotated[int, Meta(ge=0, le=64)] = 0
+    tool_processes: Annotated[int, Meta(ge=1, le=4)] = 4
+    plan_file: str = ".opencode/todo.md"
+    checks: tuple[str, ...] = ()
+    check_timeout_s: Seconds = 600.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    limits: Limits = msgspec.field(default_factory=Limits)
+    flags: Flags = msgspec.field(default_factory=Flags)
+
+
+class InvalidSetting(Struct, frozen=True):
+    """A setting that was replaced by its default.
+
+    Attributes:
+        source: the file, ``editor`` or the environment variable that it came from.
+        key: dotted name below ``orchestrator``.
+    """
+
+    source: str
+    key: str
+    message: str
+
+
+FLAG_VARIABLES = {
+    "RUST_POOL": "rust_pool",
+    "ENABLE_WORK_STEALING": "work_stealing",
+    "ADAPTIVE_POLLING": "adaptive_polling",
+    "TASK_POOLING": "task_pooling",
+}
+
+
+def flags_from_environment(environment: Mapping[str, str], flags: Flags) -> Flags:
+    """Switch off what the environment sets to ``false``; any other value leaves a flag on."""
+    states = {
+        name: environment[variable].strip().lower() != "false"
+        for variable, name in FLAG_VARIABLES.items()
+        if variable in environment
+    }
+    return msgspec.structs.replace(flags, **states)
+
+
+def load(
+    root: Path | None,
+    *,
+    editor: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str],
+) -> tuple[Settings, list[InvalidSetting]]:
+    """Read the settings of a workspace from all their sources.
+
+    Args:
+        root: the workspace's folder, or None where none is open.
+        editor: the ``orchestrator`` section that the editor sent, if any.
+        environment: usually ``os.environ``.
+
+    Returns:
+        Valid settings, and what was wrong on the way.
+    """
+    invalid: list[InvalidSetting] = []
+    merged: dict[str, Any] = {}
+    for source, values in [*_file_sources(root, invalid), ("editor", editor or {})]:
+        _merge_valid(merged, dict(values), source, invalid)
+    settings = msgspec.convert(merged, Settings)
+    flags = flags_from_environment(environment, settings.flags)
+    return msgspec.structs.replace(settings, flags=flags), invalid
+
+
+def _file_sources(
+    root: Path | None, invalid: list[InvalidSetting]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    if root is None:
+        return []
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for name, section in (
+        ("pyproject.toml", ("tool", "opencode-orchestrator")),
+        (".opencode/orchestrator.toml", ()),
+    ):
+        try:
+            table: Any = tomllib.loads((root / name).read_text("utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            invalid.append(InvalidSetting(name, "", f"cannot be read: {error}"))
+            continue
+        for key in section:
+            table = _table(table).get(key, {})
+        found.append((name, _table(table)))
+    return found
+
+
+def _table(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _merge_valid(
+    merged: dict[str, Any],
+    values: dict[str, Any],
+    source: str,
+    invalid: list[InvalidSetting],
+    path: tuple[str, ...] = (),
+) -> None:
+    """Put each value that the schema allows into ``merged``; note the others."""
+    for key, value in values.items():
+        here = (*path, key)
+        if path == () and key in ("limits", "flags") and isinstance(value, dict):
+            _merge_valid(
+                merged.setdefault(key, {}), cast("dict[str, Any]", value), source, invalid, here
+            )
+            continue
+        problem = _problem(here, value)
+        if problem is None:
+            merged[key] = value
+        else:
+            invalid.append(InvalidSetting(source, ".".join(here), problem))
+
+
+def _problem(path: Sequence[str], value: object) -> str | None:
+    owner: type[Struct] = Settings
+    if path[0] in ("limits", "flags"):
+        owner = Limits if path[0] == "limits" else Flags
+    names = msgspec.structs.fields(owner)
+    known = sorted(field.encode_name for field in names)
+    if path[-1] not in known or (len(path) == 1 and path[0] in ("limits", "flags")):
+        return f"there is no such setting; known here: {', '.join(known)}"
+    try:
+        msgspec.convert({path[-1]: value}, owner)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return None

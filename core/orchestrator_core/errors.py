@@ -1,0 +1,179 @@
+"""The exceptions of the engine.
+
+::
+
+    OrchestratorError
+    ├── RequestError              the person asked for something that cannot be done as written
+    │   ├── TaskTextError         a task's text that no verb understands, or a pattern that is wrong
+    │   ├── PlanError             a plan file with problems, each with line and column
+    │   ├── SettingsError         a setting with a value that is not allowed
+    │   ├── WorkspaceError        a folder that does not exist or cannot be read
+    │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
+    ├── AgentError                an agent could not do its task
+    ├── EditError
+    │   ├── StaleEdit             the text changed since the edit was computed: compute it again
+    │   └── EditRefused           the editor or the file system would not take the edit
+    ├── ToolError
+    │   ├── ToolRejected          the tool answered that the arguments are wrong
+    │   ├── ToolTimeout           the deadline of the call passed
+    │   ├── ToolCrashed           the process died during the call
+    │   └── ToolUnavailable       no process can be started
+    ├── ConcurrencyError
+    │   ├── AcquireTimeout        no slot became free in time
+    │   ├── CircuitOpen           too many failures: calls are refused for a while
+    │   ├── MemoryPressure        low-priority work is refused while memory is short
+    │   └── TokenReleased         a token was released twice, or used after its release
+    ├── PoolError
+    │   ├── PoolClosed            work was given to a pool that is closed
+    │   └── PooledObjectMisuse    a pooled object was used after its release
+    └── JournalError
+        ├── JournalDamaged        the journal cannot be read
+        └── JournalBusy           another live server owns the workspace
+
+A message says what happened, where, and what to do. ``RequestError`` is the only branch that
+ends a command with exit code 2; all others end it with 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator_core.records import Problem
+
+
+class OrchestratorError(Exception):
+    """Root of all errors that the engine raises on purpose."""
+
+
+class RequestError(OrchestratorError):
+    """The request cannot be carried out as written; nothing was changed."""
+
+
+class TaskTextError(RequestError):
+    """A task's text cannot be understood."""
+
+
+class PlanError(RequestError):
+    """A plan has problems.
+
+    Attributes:
+        problems: every problem found, in the order of the text.
+    """
+
+    def __init__(self, problems: Sequence[Problem], source: str = "plan") -> None:
+        self.problems = tuple(problems)
+        lines = [f"{source}:{p.line}:{p.column}: {p.message}" for p in self.problems]
+        super().__init__("\n".join(lines))
+
+
+class SettingsError(RequestError):
+    """A setting has a value that is not allowed."""
+
+
+class WorkspaceError(RequestError):
+    """The workspace does not exist or cannot be read."""
+
+
+class UntrustedWorkspace(RequestError):
+    """A command would run in a workspace that nobody has trusted yet."""
+
+
+class AgentError(OrchestratorError):
+    """An agent could not do its task; the message says why."""
+
+
+class EditError(OrchestratorError):
+    """An edit could not be applied; the workspace is as it was before."""
+
+
+class StaleEdit(EditError):
+    """The text is no longer the one that the edit was computed from.
+
+    Attributes:
+        path: the file, relative to the workspace.
+    """
+
+    def __init__(self, path: str, message: str | None = None) -> None:
+        self.path = path
+        super().__init__(message or f"{path} changed while an edit to it was being made")
+
+
+class EditRefused(EditError):
+    """The editor or the file system would not take the edit."""
+
+
+class ToolError(OrchestratorError):
+    """A tool call failed."""
+
+
+class ToolRejected(ToolError):
+    """The tool refused the arguments.
+
+    Attributes:
+        code: the JSON-RPC error code.
+        data: what the tool added, for example the offset of a mistake in a pattern.
+    """
+
+    def __init__(self, message: str, code: int = -32602, data: object = None) -> None:
+        self.code = code
+        self.data = data
+        super().__init__(message)
+
+
+class ToolTimeout(ToolError):
+    """The deadline of a tool call passed; its work was stopped."""
+
+
+class ToolCrashed(ToolError):
+    """The process that ran the call died."""
+
+
+class ToolUnavailable(ToolError):
+    """No process can be started for the tool."""
+
+
+class ConcurrencyError(OrchestratorError):
+    """Work was not admitted."""
+
+
+class AcquireTimeout(ConcurrencyError):
+    """No slot became free within the wait limit."""
+
+
+class CircuitOpen(ConcurrencyError):
+    """The circuit breaker refuses calls after repeated failures."""
+
+
+class MemoryPressure(ConcurrencyError):
+    """Low-priority work is refused while memory is short."""
+
+
+class TokenReleased(ConcurrencyError):
+    """A concurrency token was released twice, or used after its release."""
+
+
+class PoolError(OrchestratorError):
+    """A pool was used against its rules."""
+
+
+class PoolClosed(PoolError):
+    """Work was given to a pool that is closed or closing."""
+
+
+class PooledObjectMisuse(PoolError):
+    """A pooled object was released twice or used after its release."""
+
+
+class JournalError(OrchestratorError):
+    """The journal cannot be used."""
+
+
+class JournalDamaged(JournalError):
+    """The journal's file cannot be read as one."""
+
+
+class JournalBusy(JournalError):
+    """Another live process owns this workspace's journal."""

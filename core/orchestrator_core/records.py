@@ -1,0 +1,161 @@
+"""The records that journal, engine and front ends share: typed, frozen, without behaviour.
+
+All are msgspec Structs: small, quick to encode, and free of reference cycles. Paths are
+relative to the workspace with forward slashes. Offsets into text count characters (code
+points); lines and columns that people see are 1-based.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+
+class TaskState(StrEnum):
+    """Where a task stands. ``done``, ``failed`` and ``cancelled`` are final within one attempt."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class MissionStatus(StrEnum):
+    """Where a mission stands."""
+
+    PLANNING = "planning"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNDONE = "undone"
+
+
+class Mode(StrEnum):
+    """How tasks are carried out: once; k times with the first good one taken; or split further."""
+
+    NORMAL = "normal"
+    RACE = "race"
+    FRACTAL = "fractal"
+
+
+class Problem(Struct, frozen=True):
+    """Something wrong in a text, at a place (1-based; ``end_column`` is exclusive)."""
+
+    line: int
+    column: int
+    message: str
+    end_line: int = 0
+    end_column: int = 0
+    severity: Literal["error", "warning"] = "error"
+
+
+class Step(Struct, frozen=True):
+    """One line of work in a task, in the verb language or in plain words for a model."""
+
+    text: str
+    state: TaskState = TaskState.PENDING
+
+
+class Task(Struct, frozen=True):
+    """A node of the plan.
+
+    Attributes:
+        id: unique in the plan, matched whole.
+        depends: ids of tasks that must be done before.
+        files: globs that the task is limited to; empty means the whole workspace.
+        agent: the role that carries it out.
+        group: tasks with the same group were marked as parallel by the plan's author.
+    """
+
+    id: str
+    title: str
+    steps: tuple[Step, ...] = ()
+    depends: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    agent: str = "worker"
+    milestone: str = ""
+    group: str = ""
+    state: TaskState = TaskState.PENDING
+
+
+class Plan(Struct, frozen=True):
+    """What a mission will do: tasks in a graph of dependencies."""
+
+    title: str
+    tasks: tuple[Task, ...]
+
+
+class CheckResult(Struct, frozen=True):
+    """One check that the server itself ran.
+
+    Attributes:
+        status: ``unverified`` when the check could not run; never counted as passed.
+        before: findings in the baseline, or -1 where there is none.
+        after: findings after the change.
+        tree: hash of the texts that the check saw.
+    """
+
+    name: str
+    status: Literal["passed", "failed", "unverified"]
+    command: str = ""
+    exit_code: int = 0
+    before: int = -1
+    after: int = 0
+    duration_s: float = 0.0
+    tree: str = ""
+    details: tuple[str, ...] = ()
+
+
+class Receipt(Struct, frozen=True):
+    """The proof that a task was reviewed: the checks that ran, on which tree."""
+
+    task_id: str
+    passed: bool
+    checks: tuple[CheckResult, ...]
+    tree: str = ""
+
+
+class FileChange(Struct, frozen=True):
+    """One applied change, as the journal keeps it.
+
+    Attributes:
+        kind: ``rename`` has ``new_path`` and may change the text as well.
+        before: SHA-256 of the file's bytes before; empty for a created file.
+        after: SHA-256 of the file's bytes after; empty for a deleted file.
+    """
+
+    path: str
+    kind: Literal["modify", "create", "delete", "rename"]
+    before: str = ""
+    after: str = ""
+    new_path: str = ""
+
+
+class TaskReport(Struct, frozen=True):
+    """A task in a mission's result."""
+
+    id: str
+    title: str
+    status: TaskState
+    files: tuple[str, ...] = ()
+    receipt: Receipt | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class MissionReport(Struct, frozen=True):
+    """A mission's result: what ``task --json`` prints and ``/task`` with ``wait`` answers."""
+
+    mission: str
+    status: MissionStatus
+    tasks: tuple[TaskReport, ...]
+    files_changed: tuple[str, ...]
+    duration_s: float
+    stats: dict[str, object]
+    reason: str = ""
+    dry_run: bool = False
+    diff: str = ""
