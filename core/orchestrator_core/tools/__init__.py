@@ -1,0 +1,1 @@
+"""What agents call: code search and rewriting, linting, renaming, commands."""
