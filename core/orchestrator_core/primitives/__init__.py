@@ -1,0 +1,1 @@
+"""Data structures without threads and without I/O of their own."""

@@ -1,0 +1,1 @@
+"""What runs work: the scheduler, admission, child processes, readings, shutdown."""

@@ -1,0 +1,328 @@
+"""A light future: the one result type of the worker pool and the tool pool.
+
+It answers both a thread (``result``) and a coroutine (``await``), and costs a fraction of
+``concurrent.futures.Future``: one plain lock instead of a condition, and whatever a waiter needs
+is made only when somebody really waits.
+
+What it guarantees:
+
+* A future ends exactly once; whoever comes second is told so by ``False``.
+* Exactly one of running and cancelling a pending future wins.
+* Completions meant for an event loop are coalesced: a burst of them wakes the loop once.
+* Nothing here relies on the GIL: every transition happens under the future's own lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import weakref
+from collections import deque
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+__all__ = ["CancelledError", "Future"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_PENDING, _RUNNING, _FINISHED, _CANCELLED = range(4)
+_STATE_NAMES = ("pending", "running", "finished", "cancelled")
+
+
+class Future(Generic[T]):
+    """The outcome of work that runs elsewhere.
+
+    Consumers use ``result``, ``exception``, ``cancel``, ``add_done_callback`` and ``await``;
+    producers ``set_running_or_cancelled`` and then one of ``set_result``, ``set_exception`` and
+    ``set_cancelled``. Every method may be called from any thread.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_cancel_requested",
+        "_exception",
+        "_lock",
+        "_on_cancel",
+        "_result",
+        "_state",
+    )
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state = _PENDING
+        self._result: T | None = None
+        self._exception: BaseException | None = None
+        self._callbacks: list[Callable[[Self], object]] | None = None
+        self._on_cancel: Callable[[], object] | None = None
+        self._cancel_requested = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {_STATE_NAMES[self._state]} at {id(self):#x}>"
+
+    # What consumers ask
+
+    def done(self) -> bool:
+        """Whether it has finished or was cancelled."""
+        return self._state >= _FINISHED
+
+    def running(self) -> bool:
+        """Whether a producer has started and not yet ended it."""
+        return self._state == _RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether it ended as cancelled."""
+        return self._state == _CANCELLED
+
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to cancel it; a running producer may look at this."""
+        return self._cancel_requested
+
+    def result(self, timeout_s: float | None = None) -> T:
+        """The value, waiting for it as long as needed or up to ``timeout_s``.
+
+        Raises:
+            TimeoutError: it was not done in time; the future goes on.
+            CancelledError: it was cancelled (``concurrent.futures.CancelledError``).
+            BaseException: whatever the work raised, with its traceback.
+        """
+        if self._state < _FINISHED:
+            self._wait(timeout_s)
+        if self._state == _CANCELLED:
+            raise CancelledError
+        if self._exception is not None:
+            try:
+                raise self._exception
+            finally:
+                del self  # the traceback keeps this frame: without it there is no cycle
+        return cast("T", self._result)
+
+    def exception(self, timeout_s: float | None = None) -> BaseException | None:
+        """What the work raised, or None, waiting up to ``timeout_s``.
+
+        Raises:
+            TimeoutError: it was not done in time.
+            CancelledError: it was cancelled.
+        """
+        if self._state < _FINISHED:
+            self._wait(timeout_s)
+        if self._state == _CANCELLED:
+            raise CancelledError
+        return self._exception
+
+    def cancel(self) -> bool:
+        """Cancel it, or ask a running producer to stop.
+
+        A pending future is cancelled at once. A running one only learns of the wish (through
+        ``cancel_requested`` and the producer's ``on_cancel``) and ends as its producer decides.
+
+        Returns:
+            False if it had finished already, otherwise True.
+        """
+        with self._lock:
+            if self._state >= _FINISHED:
+                return self._state == _CANCELLED
+            repeated = self._cancel_requested
+            self._cancel_requested = True
+            if self._state == _RUNNING:
+                on_cancel, self._on_cancel = self._on_cancel, None
+            else:
+                on_cancel = None
+                self._state = _CANCELLED
+            callbacks = self._take_callbacks()
+        if callbacks:
+            self._run(callbacks)
+        if on_cancel is not None and not repeated:
+            on_cancel()
+        return True
+
+    def add_done_callback(self, fn: Callable[[Self], object]) -> None:
+        """Call ``fn(future)`` when it is done, at once if it is done already.
+
+        It runs in the thread that ends the future and must not block. What it raises is logged.
+        """
+        if not self._register(fn):
+            self._run([fn])
+
+    def __await__(self) -> Generator[object, None, T]:
+        """Wait on the running asyncio loop; cancelling the waiting task cancels the future."""
+        if self._state < _FINISHED:
+            loop = asyncio.get_running_loop()
+            waiter = loop.create_future()
+            wake = partial(_inbox_of(loop).post, waiter)
+            if self._register(wake, first=True):
+                try:
+                    yield from waiter
+                except asyncio.CancelledError:
+                    self._unregister(wake)
+                    self.cancel()
+                    raise
+        if self._state == _CANCELLED:
+            raise asyncio.CancelledError
+        return self.result()
+
+    # What producers do
+
+    def set_running_or_cancelled(self, on_cancel: Callable[[], object] | None = None) -> bool:
+        """Claim the work: exactly one caller gets True, and none once it was cancelled.
+
+        Args:
+            on_cancel: called at most once, in the cancelling thread, if ``cancel`` comes while
+                the work runs. It may end the future.
+        """
+        with self._lock:
+            if self._state != _PENDING:
+                return False
+            self._state = _RUNNING
+            self._on_cancel = on_cancel
+            return True
+
+    def set_result(self, result: T) -> bool:
+        """End it with a value; False if it was done already and the value is dropped."""
+        with self._lock:
+            if self._state >= _FINISHED:
+                return False
+            self._result = result
+            self._state = _FINISHED
+            callbacks = self._take_callbacks()
+        if callbacks:
+            self._run(callbacks)
+        return True
+
+    def set_exception(self, exception: BaseException) -> bool:
+        """End it with an exception; False if it was done already."""
+        with self._lock:
+            if self._state >= _FINISHED:
+                return False
+            self._exception = exception
+            self._state = _FINISHED
+            callbacks = self._take_callbacks()
+        if callbacks:
+            self._run(callbacks)
+        return True
+
+    def set_cancelled(self) -> bool:
+        """End it as cancelled, running or not; False if it was done already."""
+        with self._lock:
+            if self._state >= _FINISHED:
+                return False
+            self._state = _CANCELLED
+            callbacks = self._take_callbacks()
+        if callbacks:
+            self._run(callbacks)
+        return True
+
+    # Waiting
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Block the thread until done.
+
+        Raises:
+            TimeoutError: it was not done in time.
+        """
+        gate = threading.Lock()
+        gate.acquire()
+
+        def opened(_: object) -> None:
+            gate.release()
+
+        if not self._register(opened, first=True):
+            return
+        if gate.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+            return
+        self._unregister(opened)
+        if self._state < _FINISHED:
+            raise TimeoutError(f"not done within {timeout_s} s")
+
+    def _take_callbacks(self) -> list[Callable[[Self], object]] | None:
+        """The callbacks if it is done; a done future holds on to nobody. The lock is held."""
+        if self._state < _FINISHED:
+            return None
+        callbacks, self._callbacks, self._on_cancel = self._callbacks, None, None
+        return callbacks
+
+    def _register(self, callback: Callable[[Self], object], *, first: bool = False) -> bool:
+        """Keep the callback; False if it is done. ``first``: a waiter, ahead of slow callbacks."""
+        with self._lock:
+            if self._state >= _FINISHED:
+                return False
+            if self._callbacks is None:
+                self._callbacks = [callback]
+            elif first:
+                self._callbacks.insert(0, callback)
+            else:
+                self._callbacks.append(callback)
+            return True
+
+    def _unregister(self, callback: Callable[[Self], object]) -> None:
+        with self._lock:
+            if self._callbacks is not None and callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+    def _run(self, callbacks: list[Callable[[Self], object]]) -> None:
+        for callback in callbacks:
+            try:
+                callback(self)
+            except BaseException:  # noqa: BLE001 - a consumer's mistake must not end a pool worker
+                _log.exception("A done callback of %r failed", self)
+
+
+class _LoopInbox:
+    """Completions on their way into one event loop.
+
+    The claim ``_armed`` is taken by the first post after a drain, so that a burst of completions
+    costs one ``call_soon_threadsafe``. The drain gives the claim back *before* it looks at the
+    queue: a post that finds it taken was appended before that look.
+    """
+
+    __slots__ = ("__weakref__", "_armed", "_loop", "_ready")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: deque[asyncio.Future[None]] = deque()
+        self._armed = threading.Lock()
+
+    def serves(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self._loop is loop
+
+    def post(self, waiter: asyncio.Future[None], _: object = None) -> None:
+        self._ready.append(waiter)
+        if self._armed.acquire(blocking=False):
+            try:
+                self._loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:
+                if not self._loop.is_closed():
+                    raise
+                self._ready.clear()  # the loop is closed: nobody is left to be told
+
+    def _drain(self) -> None:
+        self._armed.release()
+        for _ in range(len(self._ready)):
+            waiter = self._ready.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class _ThreadLocal(threading.local):
+    """The inbox of the loop that runs in this thread, as long as a future waits on it."""
+
+    inbox: weakref.ref[_LoopInbox] | None = None
+
+
+_local = _ThreadLocal()
+
+
+def _inbox_of(loop: asyncio.AbstractEventLoop) -> _LoopInbox:
+    """The inbox of the loop running in this thread."""
+    inbox = _local.inbox() if _local.inbox is not None else None
+    if inbox is None or not inbox.serves(loop):
+        inbox = _LoopInbox(loop)
+        _local.inbox = weakref.ref(inbox)
+    return inbox
