@@ -8,6 +8,8 @@
     │   ├── PlanError             a plan file with problems, each with line and column
     │   ├── SettingsError         a setting with a value that is not allowed
     │   ├── WorkspaceError        a folder that does not exist or cannot be read
+    │   │   ├── MissingFile       a file of the workspace that is not there
+    │   │   └── UnreadableText    a file that is no UTF-8 text: it is left alone and reported
     │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
     ├── AgentError                an agent could not do its task
     ├── EditError
@@ -28,7 +30,8 @@
     │   └── PooledObjectMisuse    a pooled object was used after its release
     └── JournalError
         ├── JournalDamaged        the journal cannot be read
-        └── JournalBusy           another live server owns the workspace
+        ├── JournalBusy           another live server owns the workspace
+        └── IllegalTransition     an event that the mission's state does not allow
 
 A message says what happened, where, and what to do. ``RequestError`` is the only branch that
 ends a command with exit code 2; all others end it with 1.
@@ -53,7 +56,19 @@ class RequestError(OrchestratorError):
 
 
 class TaskTextError(RequestError):
-    """A task's text cannot be understood."""
+    """A task's text cannot be understood.
+
+    Attributes:
+        reason: what is wrong in one sentence, for a place that shows the text itself.
+        start: where the offending part begins in the text, in characters.
+        end: where it ends, exclusive.
+    """
+
+    def __init__(self, message: str, reason: str = "", start: int = 0, end: int = 0) -> None:
+        self.reason = reason or message
+        self.start = start
+        self.end = end
+        super().__init__(message)
 
 
 class PlanError(RequestError):
@@ -75,6 +90,28 @@ class SettingsError(RequestError):
 
 class WorkspaceError(RequestError):
     """The workspace does not exist or cannot be read."""
+
+
+class MissingFile(WorkspaceError):
+    """There is no such file in the workspace."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} does not exist")
+
+
+class UnreadableText(WorkspaceError):
+    """A file that is not UTF-8 text or cannot be read; it is left alone.
+
+    Attributes:
+        path: the file, relative to the workspace.
+        reason: why it is left alone, to be shown beside the path.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} {reason}: it is left alone")
 
 
 class UntrustedWorkspace(RequestError):
@@ -177,3 +214,7 @@ class JournalDamaged(JournalError):
 
 class JournalBusy(JournalError):
     """Another live process owns this workspace's journal."""
+
+
+class IllegalTransition(JournalError):
+    """An event does not fit the mission's state: a finished task that starts, say."""
