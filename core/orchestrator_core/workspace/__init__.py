@@ -1,0 +1,1 @@
+"""The person's files: what is in them now, private drafts of changes, and making changes real."""

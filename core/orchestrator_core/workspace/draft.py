@@ -1,0 +1,263 @@
+"""A task's private view of the workspace: changes pile up here until the Reviewer passes them.
+
+Nothing of a draft reaches the disk or the editor; an ``Applier`` does that with its
+``changes()``. Several steps of one task compose: each reads what the one before wrote.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from orchestrator_core.errors import EditRefused, MissingFile, StaleEdit, UnreadableText
+from orchestrator_core.workspace import text_file
+from orchestrator_core.workspace.documents import Document
+from orchestrator_core.workspace.edits import Change, apply_edits, diff_edits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.edits import TextEdit
+
+
+class _Entry(Struct):
+    """A path that the draft has changed.
+
+    Attributes:
+        before: the workspace's document of this path; None where it has none.
+        document: what the draft has there; None where it deleted it.
+        origin: the workspace's path that the file came from, if it was renamed.
+    """
+
+    before: Document | None
+    document: Document | None
+    origin: str = ""
+
+
+class Draft:
+    """Changes to a workspace, in memory.
+
+    Safe from any thread; steps of one task may change different files in parallel. Reads of
+    files that the draft has not changed go through to the workspace; that such a file did not
+    change between a read and an edit is checked by hash.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._seen: dict[str, str] = {}
+
+    def copy(self) -> Draft:
+        """A draft that starts from what this one has; the two are independent from then on."""
+        twin = Draft(self.workspace)
+        with self._lock:
+            twin._entries = dict(self._entries)  # noqa: SLF001 - its own kind
+            twin._seen = dict(self._seen)  # noqa: SLF001
+        return twin
+
+    def read(self, path: str) -> Document:
+        """The document as the task sees it.
+
+        ``sha256`` is the hash of this very text; ``version`` is the one the editor had when the
+        task first changed the file.
+
+        Raises:
+            MissingFile: there is none, or the task deleted it.
+            UnreadableText: it is not UTF-8 text.
+            WorkspaceError: the path leads out of the workspace.
+        """
+        name = self.workspace.relative(path)
+        with self._lock:
+            entry = self._entries.get(name)
+        if entry is not None:
+            if entry.document is None:
+                raise MissingFile(name)
+            return entry.document
+        document = self.workspace.read(name)
+        with self._lock:
+            self._seen.setdefault(name, document.sha256)
+        return document
+
+    def find(self, path: str) -> Document | None:
+        """Like ``read``, with None for a file that is not there."""
+        try:
+            return self.read(path)
+        except MissingFile:
+            return None
+
+    def edit(self, path: str, edits: Iterable[TextEdit], *, sha256: str | None = None) -> None:
+        """Make edits to a file.
+
+        Args:
+            path: the file.
+            edits: ascending, not overlapping, in characters of the text that ``read`` answers.
+            sha256: hash of the text that the edits were computed from, with or without its
+                byte-order mark. Without it, the text first read through this draft is meant.
+
+        Raises:
+            StaleEdit: the file is no longer what the edits were computed from.
+            EditError: the edits do not fit the text.
+            WorkspaceError: as ``read``.
+        """
+        name = self.workspace.relative(path)
+        edits = tuple(edits)
+
+        def edited(entry: _Entry, fresh: bool) -> _Entry:
+            document = entry.document
+            if document is None:
+                raise MissingFile(name)
+            expected = self._seen.get(name) if sha256 is None and fresh else sha256
+            if expected is not None and not _has_hash(document, expected):
+                raise StaleEdit(name)
+            return _with_text(name, entry, apply_edits(document.text, edits))
+
+        self._update(name, edited)
+
+    def write(self, path: str, text: str) -> None:
+        """Give a file a new text, or create it.
+
+        A byte-order mark at the start of ``text`` is taken as one; a file that had one keeps it.
+
+        Raises:
+            UnreadableText: what is there now is no text, or the new one cannot be encoded.
+            WorkspaceError: as ``read``.
+        """
+        name = self.workspace.relative(path)
+        self._update(name, lambda entry, _: _with_text(name, entry, text))
+
+    def delete(self, path: str) -> None:
+        """Delete a file.
+
+        Raises:
+            MissingFile: there is none.
+            WorkspaceError: as ``read``.
+        """
+        name = self.workspace.relative(path)
+
+        def deleted(entry: _Entry, _: bool) -> _Entry:
+            if entry.document is None:
+                raise MissingFile(name)
+            return _Entry(entry.before, None)
+
+        self._update(name, deleted)
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Move a file to a path that is free.
+
+        Raises:
+            MissingFile: there is no file at ``path``.
+            EditRefused: something is at ``new_path`` already.
+            WorkspaceError: as ``read``.
+        """
+        name, new_name = self.workspace.relative(path), self.workspace.relative(new_path)
+        with self._lock:
+            source, target = self._entry(name), self._entry(new_name)
+            if source.document is None:
+                raise MissingFile(name)
+            if target.document is not None:
+                raise EditRefused(f"{name} cannot be renamed to {new_name}: that exists already")
+            origin = source.origin or (name if source.before is not None else "")
+            document = _renamed(source.document, new_name)
+            self._entries[name] = _Entry(source.before, None)
+            self._entries[new_name] = _Entry(target.before, document, origin)
+
+    def changes(self) -> tuple[Change, ...]:
+        """What the draft would do to the workspace, sorted by path.
+
+        Every path occurs once, as ``path`` or ``new_path``, so the changes are independent.
+        """
+        with self._lock:
+            entries = {name: (e.before, e.document, e.origin) for name, e in self._entries.items()}
+        moved: set[str] = set()
+        changes: list[Change] = []
+        for name, (before, document, origin) in entries.items():
+            if document is None:
+                continue
+            source, left = entries.get(origin, (None, None, ""))[:2]
+            if before is not None:
+                if before.sha256 != document.sha256:
+                    changes.append(_change(name, "modify", before, document))
+            elif source is not None and left is None:
+                moved.add(origin)
+                changes.append(_change(origin, "rename", source, document, new_path=name))
+            else:
+                changes.append(_change(name, "create", None, document))
+        changes += [
+            Change(name, "delete", before)
+            for name, (before, document, _) in entries.items()
+            if document is None and before is not None and name not in moved
+        ]
+        return tuple(sorted(changes, key=lambda change: change.path))
+
+    def documents(self) -> dict[str, str | None]:
+        """The texts that tools must see in place of the workspace's; None for a file gone."""
+        with self._lock:
+            return {
+                name: entry.document.text if entry.document else None
+                for name, entry in self._entries.items()
+                if entry.document is not None or entry.before is not None
+            }
+
+    def _entry(self, name: str) -> _Entry:
+        """What the draft has of a path, or would start from."""
+        known = self._entries.get(name)
+        if known is not None:
+            return known
+        document = self.workspace.find(name)
+        return _Entry(document, document)
+
+    def _update(self, name: str, change: Callable[[_Entry, bool], _Entry]) -> None:
+        """Replace the entry of a path by ``change(entry, fresh)``.
+
+        Reading and computing happen without the lock, so that other files are worked on
+        meanwhile, and again if this file's entry was replaced in between.
+        """
+        while True:
+            with self._lock:
+                known = self._entries.get(name)
+            changed = change(known or self._entry(name), known is None)
+            with self._lock:
+                if self._entries.get(name) is known:
+                    self._entries[name] = changed
+                    return
+
+
+def _with_text(name: str, entry: _Entry, text: str) -> _Entry:
+    """The entry with ``text`` as its text."""
+    bom = entry.document.bom if entry.document else False
+    in_text = entry.document is not None and entry.document.text.startswith("\ufeff")
+    if text.startswith("\ufeff") and not in_text:
+        text, bom = text[1:], True
+    version = entry.before.version if entry.before else None
+    source = entry.before.source if entry.before else "disk"
+    try:
+        digest = text_file.sha256(text_file.encode(text, bom=bom))
+    except UnicodeEncodeError:
+        raise UnreadableText(name, "would hold half a surrogate pair") from None
+    return _Entry(entry.before, Document(name, text, digest, version, bom, source), entry.origin)
+
+
+def _has_hash(document: Document, sha256: str) -> bool:
+    if document.sha256 == sha256:
+        return True
+    return document.bom and text_file.sha256(document.text.encode("utf-8")) == sha256
+
+
+def _renamed(document: Document, path: str) -> Document:
+    return Document(path, document.text, document.sha256, None, document.bom, document.source)
+
+
+def _change(
+    path: str,
+    kind: Literal["modify", "create", "rename"],
+    before: Document | None,
+    after: Document,
+    *,
+    new_path: str = "",
+) -> Change:
+    edits = diff_edits(before.text, after.text) if before is not None else ()
+    return Change(path, kind, before, after.text, edits, new_path, after.bom)
