@@ -1,0 +1,587 @@
+"""Warm tool server processes, shared by everything that calls tools.
+
+Calls go to the least busy process that is ready; more processes are started only when those that
+run are full, and idle ones end. Each call has a deadline, and cancelling its future stops the work
+in the process. What holds at every moment:
+
+- A call is waiting, or with exactly one process, or done; it is done exactly once.
+- A process that dies takes only the calls it had with it, at once. It is replaced after a pause
+  that doubles with every death since the last success; beyond ``MAX_FAILURES`` deaths calls are
+  refused until the pause is over.
+- A call that was given up occupies its process until that says it stopped. A process that does
+  not is killed: at once if it no longer answers pings, else when its other calls are done.
+- Every process knows all overlays before its first call, and every change to them in order.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+import msgspec
+from msgspec import Raw, Struct
+
+from orchestrator_core.errors import (
+    PoolClosed,
+    ToolError,
+    ToolRejected,
+    ToolTimeout,
+    ToolUnavailable,
+)
+from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.tool_process import Message, ToolProcess, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_FAILURES = 5
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 30.0
+MEMORY_CHECK_S = 1.0
+MIB = 1024 * 1024
+PING_ID = -1
+
+
+class PoolStats(Struct, frozen=True, rename="camel"):
+    """Figures of a tool pool.
+
+    Attributes:
+        processes: tool processes that run.
+        busy: those that work on a call.
+        calls: calls that were answered, since the start.
+        p50_ms: median time of the last 1,000 calls, from ``submit`` to the answer.
+        p99_ms: the time that one in a hundred of them exceeded.
+        restarts: processes that replaced one that died or had grown too large.
+    """
+
+    processes: int = 0
+    busy: int = 0
+    calls: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    restarts: int = 0
+
+
+class ToolInfo(Struct, frozen=True, rename="camel"):
+    """A tool as the server lists it."""
+
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any] = {}
+
+
+class _Content(Struct, frozen=True):
+    text: str = ""
+
+
+class _CallResult(Struct, frozen=True, rename="camel"):
+    structured_content: Raw | None = None
+    content: tuple[_Content, ...] = ()
+    is_error: bool = False
+
+
+class _ToolList(Struct, frozen=True):
+    tools: tuple[ToolInfo, ...]
+
+
+class _Call(Generic[T]):
+    """A call on its way. ``member`` is ``None`` while it waits."""
+
+    __slots__ = (
+        "deadline",
+        "decode",
+        "future",
+        "id",
+        "line",
+        "member",
+        "name",
+        "started",
+        "timeout_s",
+    )
+
+    def __init__(
+        self, name: str, line: bytes, call_id: int, timeout_s: float, decode: Callable[[Raw], T]
+    ) -> None:
+        self.name = name
+        self.line = line
+        self.id = call_id
+        self.started = time.monotonic()
+        self.timeout_s = timeout_s
+        self.deadline = self.started + timeout_s
+        self.decode = decode
+        self.future: Future[T] = Future()
+        self.member: _Member | None = None
+
+    def finish(self, message: Message) -> None:
+        """End the future with the answer; decoding happens here."""
+        if message.error is not None:
+            error = message.error
+            self.future.set_exception(ToolRejected(error.message, error.code, error.data))
+            return
+        try:
+            self.future.set_result(self.decode(message.result))
+        except ToolError as error:
+            self.future.set_exception(error)
+        except msgspec.DecodeError as error:
+            self.future.set_exception(
+                ToolError(f"{self.name} answered in a form that was not expected: {error}")
+            )
+
+
+class _Member:
+    """A process of the pool and what the pool knows of it."""
+
+    def __init__(self, start_by: float) -> None:
+        self.start_by = start_by
+        self.ready = False
+        self.retired = False
+        self.stop_by = math.inf  # set once it was asked to end
+        self.idle_since = math.inf
+        self.calls: dict[int, _Call[Any]] = {}
+        self.given_up: dict[int, float] = {}  # call id: until when it may take to stop
+        self.answer_ping_by = math.inf
+        self.base_bytes = 0
+        self.next_memory_check = 0.0
+
+    @property
+    def load(self) -> int:
+        """Calls that occupy it."""
+        return len(self.calls) + len(self.given_up)
+
+    def next_event(self, idle_s: float) -> float:
+        """When something about it is due."""
+        return min(
+            self.start_by,
+            self.stop_by,
+            self.idle_since + idle_s,
+            self.answer_ping_by,
+            min((c.deadline for c in self.calls.values()), default=math.inf),
+            min(self.given_up.values(), default=math.inf),
+        )
+
+
+class RustToolPool:
+    """Tool server processes for one workspace; a context manager, safe to use from any thread.
+
+    Args:
+        binary: the tool server; it is started with ``--root`` and ``--memory-mib``.
+        root: the workspace.
+        persistent: keep processes for further calls; otherwise each call has its own.
+        max_processes: how many run at once.
+        calls_per_process: a process with so many calls is full.
+        idle_s: a process without a call for so long is ended.
+        start_s: how long a process may take to be ready.
+        stop_s: how long it may take to stop a call or to end.
+        growth_limit_bytes: one that grew by more than this, beyond its cache, is replaced when
+            its calls are done.
+        cache_mib: the bound of the caches of one process.
+    """
+
+    def __init__(
+        self,
+        binary: str | Path,
+        root: str | Path,
+        *,
+        persistent: bool = True,
+        max_processes: int = 4,
+        calls_per_process: int = 16,
+        idle_s: float = 30.0,
+        start_s: float = 10.0,
+        stop_s: float = 2.0,
+        growth_limit_bytes: int = 100 * MIB,
+        cache_mib: int = 512,
+    ) -> None:
+        self.root = Path(root)
+        self._argv = (str(binary), "--root", str(root), "--memory-mib", str(cache_mib))
+        self._persistent = persistent
+        self._max = max_processes
+        self._slots = calls_per_process if persistent else 1
+        self._idle_s = idle_s
+        self._start_s = start_s
+        self._stop_s = stop_s
+        self._growth_limit = growth_limit_bytes + cache_mib * MIB
+        self._lock = threading.Condition()
+        self._waiting: deque[_Call[Any]] = deque()
+        self._members: dict[ToolProcess, _Member] = {}
+        self._overlays: dict[str, bytes] = {}
+        self._next_id = 1
+        self._failures = 0
+        self._not_before = 0.0
+        self._last_error = ""
+        self._watcher: threading.Thread | None = None
+        self._wake_at = math.inf
+        self._closed = False
+        self._answered = 0
+        self._lost = 0  # processes without a successor yet
+        self._restarts = 0
+        self._times_s: deque[float] = deque(maxlen=1000)
+
+    @overload
+    def submit(
+        self, name: str, arguments: Mapping[str, object] | None = None, *, timeout_s: float = 30.0
+    ) -> Future[dict[str, Any]]: ...
+
+    @overload
+    def submit(
+        self,
+        name: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float = 30.0,
+        result_type: type[T],
+    ) -> Future[T]: ...
+
+    def submit(
+        self,
+        name: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float = 30.0,
+        result_type: type[Any] = dict,
+    ) -> Future[Any]:
+        """Call a tool; never blocks. The future's result is the tool's, as ``result_type``.
+
+        The call works in the pool's root unless ``arguments`` has another ``root``. Cancelling
+        the future, or the task that awaits it, stops the work.
+
+        Raises (from the future):
+            ToolRejected: the tool answered with an error.
+            ToolTimeout: no answer within ``timeout_s``, waiting for a process included.
+            ToolCrashed: the process died.
+            ToolUnavailable: no process can be started.
+            PoolClosed: the pool was closed meanwhile.
+
+        Raises:
+            PoolClosed: the pool is closed.
+            ToolRejected: the arguments cannot be sent as JSON.
+        """
+        params = {
+            "name": name,
+            "arguments": {"root": str(self.root), **(arguments or {})},
+            "_meta": {"orchestrator/structured": True},
+        }
+        return self._request("tools/call", params, name, timeout_s, partial(_decode, result_type))
+
+    def list_tools(self, timeout_s: float = 30.0) -> Future[tuple[ToolInfo, ...]]:
+        """What the server offers, with the schemas of the arguments."""
+        return self._request("tools/list", {}, "tools/list", timeout_s, _decode_tools)
+
+    def set_overlay(self, path: str, text: str) -> None:
+        """From now on the file ``path`` (relative to the root) reads as ``text``."""
+        params = {"root": str(self.root), "path": path, "text": text}
+        line = encode("overlay/set", params)
+        with self._lock:
+            self._overlays[path] = line
+            self._broadcast(line)
+
+    def clear_overlay(self, path: str) -> None:
+        """From now on the file reads as it is on disk again."""
+        line = encode("overlay/clear", {"root": str(self.root), "path": path})
+        with self._lock:
+            if self._overlays.pop(path, None) is not None:
+                self._broadcast(line)
+
+    def stats(self) -> PoolStats:
+        """Figures as of now."""
+        with self._lock:
+            times = sorted(self._times_s)
+            return PoolStats(
+                processes=len(self._members),
+                busy=sum(1 for member in self._members.values() if member.load),
+                calls=self._answered,
+                p50_ms=times[len(times) // 2] * 1e3 if times else 0.0,
+                p99_ms=times[len(times) * 99 // 100] * 1e3 if times else 0.0,
+                restarts=self._restarts,
+            )
+
+    def close(self, deadline_s: float = 5.0) -> None:
+        """End all processes; calls that are not done fail with ``PoolClosed``.
+
+        Processes that are not gone in time are killed.
+        """
+        with self._lock:
+            self._closed = True
+            calls = [*self._waiting]
+            self._waiting.clear()
+            for process, member in self._members.items():
+                calls += member.calls.values()
+                member.calls.clear()
+                process.stop()
+            processes = [*self._members]
+            self._lock.notify_all()
+        for call in calls:
+            call.future.set_exception(PoolClosed(f"{call.name}: the tool pool was closed"))
+        limit = time.monotonic() + min(deadline_s, self._stop_s)
+        for process in processes:
+            if not process.join(limit - time.monotonic()):
+                process.kill("did not end with the pool")
+                process.join(1.0)
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join(1.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What the processes report, each from its own thread
+
+    def on_ready(self, process: ToolProcess) -> None:
+        """Give a new process the overlays and its first calls."""
+        base_bytes = process.rss_bytes()
+        with self._lock:
+            member = self._members[process]
+            member.ready = True
+            member.start_by = math.inf
+            member.base_bytes = base_bytes
+            for line in self._overlays.values():
+                process.send(line)
+            self._rest(member)
+            self._dispatch()
+
+    def on_answer(self, process: ToolProcess, message: Message) -> None:
+        """End the call that was answered and give the process more to do."""
+        now = time.monotonic()
+        call: _Call[Any] | None = None
+        with self._lock:
+            member = self._members[process]
+            if message.id == PING_ID:
+                member.answer_ping_by = math.inf
+            elif isinstance(message.id, int):
+                member.given_up.pop(message.id, None)
+                call = member.calls.pop(message.id, None)
+            if call is not None:
+                self._answered += 1
+                self._failures = 0
+                self._times_s.append(now - call.started)
+            if not self._persistent:
+                member.retired = True
+            elif now >= member.next_memory_check:
+                member.next_memory_check = now + MEMORY_CHECK_S
+                if process.rss_bytes() > member.base_bytes + self._growth_limit:
+                    member.retired = True
+                    self._lost += 1
+            self._rest(member)
+            if member.retired and not member.load:
+                self._stop(process, member)
+            self._dispatch()
+        if call is not None:
+            call.finish(message)
+
+    def on_end(self, process: ToolProcess, error: ToolError) -> None:
+        """Fail the calls of a dead process, and see that waiting ones get another."""
+        with self._lock:
+            member = self._members.pop(process)
+            calls = [*member.calls.values()]
+            if not member.retired and not self._closed:
+                self._fail(error, hopeless=process.pid is None)
+            refused = self._refuse()
+            self._dispatch()
+        for call in calls:
+            call.future.set_exception(type(error)(f"{call.name}: {error}"))
+        for call, reason in refused:
+            call.future.set_exception(reason)
+
+    # Calls. Those below with "held" in their description want the lock held.
+
+    def _request(
+        self, method: str, params: object, name: str, timeout_s: float, decode: Callable[[Raw], T]
+    ) -> Future[T]:
+        with self._lock:
+            call_id = self._next_id
+            self._next_id += 1
+        try:
+            line = encode(method, params, call_id)
+        except (TypeError, ValueError) as error:
+            raise ToolRejected(f"{name}: the arguments cannot be sent: {error}") from error
+        call = _Call(name, line, call_id, timeout_s, decode)
+        call.future.set_running_or_cancelled(partial(self._cancel, call))
+        with self._lock:
+            if self._closed:
+                raise PoolClosed(f"{name}: the tool pool is closed")
+            self._waiting.append(call)
+            self._dispatch()
+            refused = self._refuse()
+            self._wake(call.deadline)
+        for refused_call, reason in refused:
+            refused_call.future.set_exception(reason)
+        return call.future
+
+    def _cancel(self, call: _Call[Any]) -> None:
+        with self._lock:
+            self._give_up(call)
+        call.future.set_cancelled()
+
+    def _give_up(self, call: _Call[Any]) -> None:
+        """Stop the work of a call that nobody waits for any more; held."""
+        member = call.member
+        if member is None:
+            if call in self._waiting:
+                self._waiting.remove(call)
+        elif member.calls.pop(call.id, None) is not None:
+            process = next(p for p, m in self._members.items() if m is member)
+            stop_by = time.monotonic() + self._stop_s
+            member.given_up[call.id] = stop_by
+            process.send(encode("notifications/cancelled", {"requestId": call.id}))
+            if member.answer_ping_by == math.inf:
+                member.answer_ping_by = stop_by
+                process.send(encode("ping", {}, PING_ID))
+            self._wake(stop_by)
+
+    def _dispatch(self) -> None:
+        """Hand waiting calls to processes, and start more processes if need be; held."""
+        while self._waiting:
+            free = [
+                (member.load, index, process, member)
+                for index, (process, member) in enumerate(self._members.items())
+                if member.ready and not member.retired and member.load < self._slots
+            ]
+            if not free:
+                self._grow()
+                return
+            _, _, process, member = min(free)
+            call = self._waiting.popleft()
+            call.member = member
+            member.calls[call.id] = call
+            member.idle_since = math.inf
+            process.send(call.line)
+            call.line = b""
+
+    def _grow(self) -> None:
+        """Start as many processes as the waiting calls fill; held."""
+        if self._closed or time.monotonic() < self._not_before:
+            return
+        starting = sum(1 for member in self._members.values() if not member.ready)
+        while len(self._waiting) > starting * self._slots and len(self._members) < self._max:
+            start_by = time.monotonic() + self._start_s
+            process = ToolProcess(self._argv, self.root, self)
+            self._members[process] = _Member(start_by)
+            starting += 1
+            if self._lost:
+                self._lost -= 1
+                self._restarts += 1
+            self._wake(start_by)
+            process.start()
+
+    def _fail(self, error: ToolError, *, hopeless: bool) -> None:
+        """Note that a process died, and when the next may be started; held."""
+        self._lost += 1
+        self._last_error = str(error)
+        self._failures = max(self._failures + 1, MAX_FAILURES if hopeless else 0)
+        if self._failures > 1:
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._failures - 2))
+            self._not_before = time.monotonic() + pause_s
+            self._wake(self._not_before)
+            logger.warning("the next tool process starts in %.1f s: %s", pause_s, error)
+        else:
+            logger.warning("%s", error)
+
+    def _refuse(self) -> list[tuple[_Call[Any], ToolError]]:
+        """The waiting calls, if too many processes died to make them wait for another; held."""
+        left_s = self._not_before - time.monotonic()
+        if self._failures < MAX_FAILURES or left_s <= 0:
+            return []
+        text = f"the tool server does not run; next try in {left_s:.1f} s; {self._last_error}"
+        refused = [(call, ToolUnavailable(f"{call.name}: {text}")) for call in self._waiting]
+        self._waiting.clear()
+        return refused
+
+    # Processes
+
+    def _broadcast(self, line: bytes) -> None:
+        for process, member in self._members.items():
+            if member.ready:
+                process.send(line)
+
+    def _rest(self, member: _Member) -> None:
+        """Note the beginning of idleness; held."""
+        if not member.load and member.idle_since == math.inf:
+            member.idle_since = time.monotonic()
+            self._wake(member.idle_since + self._idle_s)
+
+    def _stop(self, process: ToolProcess, member: _Member) -> None:
+        """Ask a process to end; held."""
+        member.retired = True
+        if member.stop_by == math.inf:
+            member.stop_by = time.monotonic() + self._stop_s
+            self._wake(member.stop_by)
+            process.stop()
+
+    def _wake(self, at: float) -> None:
+        """Have the watcher look no later than ``at``; held."""
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._watch, name="tool-pool", daemon=True)
+            self._watcher.start()
+        if at < self._wake_at:
+            self._wake_at = at
+            self._lock.notify_all()
+
+    def _watch(self) -> None:
+        """Carry out what time decides: deadlines, idleness, hung processes, pauses."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                now = time.monotonic()
+                if now < self._wake_at:
+                    self._lock.wait(None if self._wake_at == math.inf else self._wake_at - now)
+                    continue
+                late = self._tend(now)
+                self._dispatch()
+                self._wake_at = self._next_event()
+            for call in late:
+                error = ToolTimeout(f"{call.name} gave no answer within {call.timeout_s:g} s")
+                call.future.set_exception(error)
+
+    def _tend(self, now: float) -> list[_Call[Any]]:
+        """Look after every process; the calls that are late; held."""
+        late = [call for call in self._waiting if call.deadline <= now]
+        for process, member in self._members.items():
+            late += [call for call in member.calls.values() if call.deadline <= now]
+            if member.start_by <= now:
+                process.kill(f"was not ready within {self._start_s:g} s")
+            elif member.answer_ping_by <= now:
+                process.kill(f"gave no sign of life for {self._stop_s:g} s")
+            elif member.stop_by <= now:
+                process.kill(f"did not end within {self._stop_s:g} s")
+            elif any(stop_by <= now for stop_by in member.given_up.values()):
+                member.retired = True
+                self._lost += 1
+                if not member.calls:
+                    process.kill("went on with a call that was cancelled")
+            elif member.idle_since + self._idle_s <= now:
+                self._stop(process, member)
+        for call in late:
+            self._give_up(call)
+        return late
+
+    def _next_event(self) -> float:
+        """When the next thing is due; held."""
+        events = [member.next_event(self._idle_s) for member in self._members.values()]
+        events += [call.deadline for call in self._waiting]
+        if self._waiting and self._not_before > time.monotonic():
+            events.append(self._not_before)
+        return min(events, default=math.inf)
+
+
+def _decode(result_type: type[T], raw: Raw) -> T:
+    result = msgspec.json.decode(raw, type=_CallResult)
+    if result.is_error or result.structured_content is None:
+        text = " ".join(part.text for part in result.content)
+        raise ToolRejected(text or "the tool answered without a result")
+    return msgspec.json.decode(result.structured_content, type=result_type)
+
+
+def _decode_tools(raw: Raw) -> tuple[ToolInfo, ...]:
+    return msgspec.json.decode(raw, type=_ToolList).tools
