@@ -1,0 +1,183 @@
+/** The commands of this extension. Those of the server (`/task` and so on) are registered by the client library. */
+
+import * as vscode from "vscode";
+import { ResponseError } from "vscode-languageclient/node";
+import type { Changes } from "./changes";
+import { statsTable } from "./figures";
+import type { MissionBook } from "./missions";
+import type { Row } from "./missionTree";
+import type { PoolStats } from "./protocol";
+import { reportMarkdown } from "./reportMarkdown";
+import type { Reports } from "./reports";
+import { NoServer, type Server } from "./server";
+import type { TaskPrompt } from "./taskPrompt";
+
+/** What the commands work with. */
+export interface Parts {
+  readonly server: Server;
+  readonly book: MissionBook;
+  readonly changes: Changes;
+  readonly reports: Reports;
+  readonly prompt: TaskPrompt;
+  readonly output: vscode.LogOutputChannel;
+}
+
+/** Registers every command; the returned object takes them back. */
+export function registerCommands(parts: Parts): vscode.Disposable {
+  const { server, book, changes, reports, prompt, output } = parts;
+
+  /** Asks for a text and gives it to `use`; where the server refuses it, the text can be mended. */
+  const withTask = async (title: string, use: (text: string) => Promise<void>, given?: unknown): Promise<void> => {
+    let text = typeof given === "string" ? given : await prompt.ask(title);
+    while (text !== undefined) {
+      try {
+        await use(text);
+        return;
+      } catch (error) {
+        if (!(error instanceof ResponseError)) {
+          throw error;
+        }
+        const choice = await vscode.window.showErrorMessage(error.message, "Edit Task");
+        text = choice === undefined ? undefined : await prompt.ask(title, text);
+      }
+    }
+  };
+
+  /** Runs a command whose answer tells nothing that the events do not tell. */
+  const run = async (command: string, ...args: unknown[]): Promise<void> => {
+    await server.execute(command, args);
+  };
+
+  const actions: Record<string, (...args: unknown[]) => Promise<void>> = {
+    runTask: (text) => withTask("Run Task", (task) => run("/task", task), text),
+
+    previewTask: (text) =>
+      withTask(
+        "Preview Task",
+        async (task) => {
+          const options = { dryRun: true, wait: true };
+          const { diff = "", reason = "" } = await server.execute<{ diff?: string; reason?: string }>("/task", [task, options]);
+          if (diff !== "") {
+            await reports.showDiff("Preview", diff);
+          } else {
+            void vscode.window.showInformationMessage(reason === "" ? "The task would change nothing." : reason);
+          }
+        },
+        text,
+      ),
+
+    planTask: (text) => withTask("Plan Task", (task) => run("/plan", task), text),
+
+    runPlan: () => run("/run"),
+
+    stop: () => run("/stop"),
+
+    retry: (id) => run("/retry", ...(typeof id === "string" ? [id] : [])),
+
+    undo: () => run("/undo"),
+
+    showStatus: async () => reports.show("Orchestrator Status", reportMarkdown("Status", await server.execute("/status"))),
+
+    showStats: async () => {
+      const stats = await server.execute<PoolStats>("/stats");
+      await reports.show("Orchestrator Pools", `# Pools\n\n${statsTable(stats)}\n\n${reportMarkdown("All figures", stats, 2)}`);
+    },
+
+    showOutput: () => {
+      output.show();
+      return Promise.resolve();
+    },
+
+    restartServer: () => server.restart(),
+
+    selectServer: async () => {
+      const [file] =
+        (await vscode.window.showOpenDialog({
+          title: "Select the program opencode-orchestrator",
+          openLabel: "Select",
+          canSelectMany: false,
+        })) ?? [];
+      if (file !== undefined) {
+        const section = vscode.workspace.getConfiguration("orchestrator");
+        await section.update("server.path", file.fsPath, vscode.ConfigurationTarget.Global);
+      }
+    },
+
+    menu: () => showMenu(parts),
+
+    "mission.stop": (row) => withMission(row, ({ mission }) => run("/stop", mission.id)),
+
+    "mission.undo": (row) => withMission(row, ({ mission }) => run("/undo", mission.id)),
+
+    "mission.showChanges": (row) => withMission(row, ({ mission }) => changes.show(book.get(mission.id) ?? mission)),
+
+    "mission.openChange": async (row) =>
+      withMission(row, async (found) => {
+        if (found.kind === "file") {
+          await changes.open(found.mission, found.change);
+        }
+      }),
+  };
+
+  return vscode.Disposable.from(
+    ...Object.entries(actions).map(([name, action]) =>
+      vscode.commands.registerCommand(`orchestrator.${name}`, async (...args: unknown[]) => {
+        try {
+          await action(...args);
+        } catch (error) {
+          await tell(error, output);
+        }
+      }),
+    ),
+  );
+}
+
+async function withMission(row: unknown, action: (row: Row) => Promise<void>): Promise<void> {
+  if (typeof row === "object" && row !== null && "mission" in row) {
+    await action(row as Row);
+  }
+}
+
+async function tell(error: unknown, output: vscode.LogOutputChannel): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof NoServer) {
+    const choice = await vscode.window.showErrorMessage(message, "Restart Server", "Show Output");
+    if (choice !== undefined) {
+      await vscode.commands.executeCommand(`orchestrator.${choice === "Restart Server" ? "restartServer" : "showOutput"}`);
+    }
+    return;
+  }
+  if (!(error instanceof ResponseError)) {
+    output.error(error instanceof Error ? error : message);
+  }
+  void vscode.window.showErrorMessage(message);
+}
+
+async function showMenu({ server, book }: Parts): Promise<void> {
+  const separator = { label: "", kind: vscode.QuickPickItemKind.Separator, command: "" };
+  const running = book.running().length > 0;
+  const items =
+    server.state === "running"
+      ? [
+          { label: "$(rocket) Run Task…", command: "orchestrator.runTask" },
+          ...(running ? [{ label: "$(debug-stop) Stop", command: "orchestrator.stop" }] : []),
+          { label: "$(discard) Undo Last Mission", command: "orchestrator.undo" },
+          separator,
+          { label: "$(list-tree) Show Missions", command: "orchestrator.missions.focus" },
+          { label: "$(info) Show Status", command: "orchestrator.showStatus" },
+          { label: "$(graph) Show Pool Statistics", command: "orchestrator.showStats" },
+        ]
+      : [{ label: "$(folder-opened) Select Server Program…", command: "orchestrator.selectServer" }];
+  const choice = await vscode.window.showQuickPick(
+    [
+      ...items,
+      separator,
+      { label: "$(output) Show Output", command: "orchestrator.showOutput" },
+      { label: "$(refresh) Restart Server", command: "orchestrator.restartServer" },
+    ],
+    { title: "Orchestrator" },
+  );
+  if (choice !== undefined) {
+    await vscode.commands.executeCommand(choice.command);
+  }
+}

@@ -1,0 +1,105 @@
+/** Entry point: constructs the parts, connects them, starts the server. */
+
+import * as vscode from "vscode";
+import { announce } from "./announce";
+import { Changes } from "./changes";
+import { registerCommands } from "./commands";
+import { isOver, MissionBook } from "./missions";
+import { MissionTree } from "./missionTree";
+import { CancellableProgress } from "./progress";
+import { Reports } from "./reports";
+import { Server, watchInterpreter } from "./server";
+import { StatusBar } from "./statusBar";
+import { TaskPrompt } from "./taskPrompt";
+
+let running: Server | undefined;
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const output = vscode.window.createOutputChannel("OpenCode Orchestrator", { log: true });
+  const book = new MissionBook();
+  const changes = new Changes();
+  const reports = new Reports();
+  const prompt = new TaskPrompt(context.workspaceState);
+  const tree = new MissionTree(book);
+  const statusBar = new StatusBar(book);
+  const progress = new CancellableProgress((token) => {
+    server.notify("window/workDoneProgress/cancel", { token });
+  });
+  const server = new Server(output, context.extension.packageJSON, {
+    handleWorkDoneProgress: progress.handle,
+    workspace: { handleApplyEdit: (params, next) => changes.around(params, next as Apply) },
+    // Without a text, the person is asked here, where there is a history and a selection.
+    executeCommand: async (command, args: unknown[], next) => {
+      if ((command === "/task" || command === "/plan") && args.length === 0) {
+        const text = await prompt.ask(command === "/task" ? "Run Task" : "Plan Task");
+        return text === undefined ? undefined : ((await next(command, [text])) as unknown);
+      }
+      return (await next(command, args)) as unknown;
+    },
+  });
+  running = server;
+  const view = vscode.window.createTreeView("orchestrator.missions", { treeDataProvider: tree, showCollapseAll: true });
+  const redraw = (): void => {
+    tree.refresh();
+    statusBar.draw();
+    const count = book.running().length;
+    view.badge = count === 0 ? undefined : { value: count, tooltip: "Missions running" };
+    void vscode.commands.executeCommand("setContext", "orchestrator.missionRunning", count > 0);
+  };
+
+  context.subscriptions.push(
+    output,
+    changes,
+    reports,
+    tree,
+    statusBar,
+    progress,
+    server,
+    view,
+    registerCommands({ server, book, changes, reports, prompt, output }),
+    server.onState((state) => {
+      void vscode.commands.executeCommand("setContext", "orchestrator.serverState", state);
+      statusBar.showState(state);
+      if (state === "stopped") {
+        progress.clear();
+        book.abandon("The server stopped.");
+        redraw();
+      }
+    }),
+    server.onPoolStats((stats) => {
+      statusBar.showStats(stats);
+    }),
+    server.onMissionEvent((event) => {
+      const mission = book.apply(event);
+      if (mission === undefined) {
+        return;
+      }
+      changes.follow(event);
+      redraw();
+      if (isOver(mission)) {
+        void announce(event, mission);
+      }
+    }),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration("orchestrator.server")) {
+        void server.reconsider();
+      }
+      if (event.affectsConfiguration("orchestrator")) {
+        server.configurationChanged();
+      }
+    }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void server.reconsider()),
+  );
+  await server.restart();
+  const watching = await watchInterpreter(() => void server.reconsider());
+  if (watching !== undefined) {
+    context.subscriptions.push(watching);
+  }
+}
+
+/** Stops the server; VS Code waits for it. */
+export async function deactivate(): Promise<void> {
+  await running?.stop();
+}
+
+type Apply = Parameters<Changes["around"]>[1];

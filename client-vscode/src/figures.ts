@@ -1,0 +1,92 @@
+/** Numbers and reports as text: pure. */
+
+import { isOver, progress, type Mission } from "./missions";
+import type { PoolStats } from "./protocol";
+
+const NO_BREAK_SPACE = "\u00a0";
+
+/** `0.923` → `92 %`. */
+export function percent(share: number): string {
+  return `${Math.round(share * 100)}${NO_BREAK_SPACE}%`;
+}
+
+/** `1536` → `1.5 KiB`. */
+export function bytes(count: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) {
+    count /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || count >= 100 ? 0 : 1;
+  return `${count.toFixed(digits)}${NO_BREAK_SPACE}${units[unit] ?? ""}`;
+}
+
+/** `3.21` → `3.2 s`, `75` → `1 min 15 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 60) {
+    return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}${NO_BREAK_SPACE}s`;
+  }
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}${NO_BREAK_SPACE}min ${whole % 60}${NO_BREAK_SPACE}s`;
+}
+
+/** `1, "file"` → `1 file`; `2, "file"` → `2 files`. */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
+}
+
+/** The status bar: tasks done of all and how busy the pool is, while a mission runs. */
+export function statusBarText(mission: Mission | undefined, stats: PoolStats | undefined): string {
+  if (mission === undefined || isOver(mission)) {
+    return "$(rocket) Orchestrator";
+  }
+  const { done, total } = progress(mission);
+  const tasks = mission.status === "planning" || total === 0 ? "planning" : `${done}/${total}`;
+  return stats === undefined ? `$(rocket) ${tasks}` : `$(rocket) ${tasks} · ${percent(stats.workers.utilization)}`;
+}
+
+/** The pools as a table in markdown, for the status bar's tooltip and the statistics page. */
+export function statsTable(stats: PoolStats): string {
+  const rows: [string, string][] = [];
+  const { workers, tools, process } = stats;
+  rows.push([
+    "Workers",
+    `${workers.busy} of ${workers.total} busy, ${percent(workers.utilization)}, ${workers.queued} queued`,
+  ]);
+  rows.push(["Jobs", `${workers.executed} run, ${workers.stolen} stolen (${percent(workers.stealRate)})`]);
+  if (tools !== undefined) {
+    rows.push([
+      "Tool processes",
+      `${tools.busy} of ${tools.processes} busy, ${counted(tools.calls, "call")}` +
+        (tools.calls > 0 ? `, p50 ${millis(tools.p50Ms)}, p99 ${millis(tools.p99Ms)}` : "") +
+        (tools.restarts > 0 ? `, ${counted(tools.restarts, "restart")}` : ""),
+    ]);
+  }
+  const reuse = (["objects", "buffers", "strings"] as const)
+    .map((name) => [name, stats[name]?.hitRate] as const)
+    .filter((pair): pair is readonly [typeof pair[0], number] => typeof pair[1] === "number");
+  if (reuse.length > 0) {
+    rows.push(["Reused", reuse.map(([name, rate]) => `${name} ${percent(rate)}`).join(", ")]);
+  }
+  for (const [role, use] of Object.entries(stats.concurrency ?? {})) {
+    const circuit = use.circuit === "closed" ? "" : `, circuit ${use.circuit}`;
+    rows.push([capitalised(role), `${use.active} of ${use.limit} places taken${circuit}`]);
+  }
+  if (process !== undefined) {
+    rows.push([
+      "Server",
+      `${bytes(process.rssBytes)}, ${Math.round(process.cpuPercent)}${NO_BREAK_SPACE}% CPU, ` +
+        `${counted(process.threads, "thread")}, ${counted(process.children, "child", "children")}`,
+    ]);
+  }
+  return ["| | |", "|:--|:--|", ...rows.map(([name, text]) => `| ${name} | ${text} |`)].join("\n");
+}
+
+function millis(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)}${NO_BREAK_SPACE}ms`;
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

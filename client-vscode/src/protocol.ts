@@ -1,0 +1,118 @@
+/** What the server and this client say to each other beyond the standard protocol. */
+
+import { NotificationType } from "vscode-languageclient/node";
+
+export type MissionStatus = "planning" | "running" | "done" | "failed" | "cancelled" | "undone";
+export type TaskState = "pending" | "running" | "done" | "failed" | "cancelled";
+
+/** One check that the server ran; `before` is -1 where there was no baseline. */
+export interface CheckResult {
+  readonly name: string;
+  readonly status: "passed" | "failed" | "unverified";
+  readonly command?: string;
+  readonly exitCode?: number;
+  readonly before?: number;
+  readonly after?: number;
+  readonly durationS?: number;
+  readonly details?: readonly string[];
+}
+
+/** The proof that a task was reviewed. */
+export interface Receipt {
+  readonly taskId: string;
+  readonly passed: boolean;
+  readonly checks: readonly CheckResult[];
+}
+
+/** One changed file; its path is relative to the workspace, with forward slashes. */
+export interface FileChange {
+  readonly path: string;
+  readonly kind: "modify" | "create" | "delete" | "rename";
+  readonly newPath?: string;
+}
+
+export interface PlannedTask {
+  readonly id: string;
+  readonly title: string;
+  readonly depends?: readonly string[];
+  readonly steps?: readonly { readonly text: string }[];
+  readonly files?: readonly string[];
+  readonly milestone?: string;
+  readonly state?: TaskState;
+}
+
+interface EventHead {
+  readonly missionId: string;
+  readonly sequence: number;
+  /** Seconds since the epoch. */
+  readonly at?: number;
+}
+
+/** `$/orchestrator/missionEvent`: what happened in a mission, numbered from 1. */
+export type MissionEvent = EventHead &
+  (
+    | { readonly kind: "accepted"; readonly text: string; readonly dryRun?: boolean }
+    | { readonly kind: "planned"; readonly plan: { readonly title: string; readonly tasks: readonly PlannedTask[] } }
+    | { readonly kind: "taskStarted"; readonly taskId: string; readonly attempt?: number }
+    | { readonly kind: "editsIntended"; readonly taskId: string; readonly changes: readonly FileChange[] }
+    | { readonly kind: "editApplied"; readonly taskId: string; readonly changes: readonly FileChange[] }
+    | {
+        readonly kind: "editReverted";
+        readonly taskId: string;
+        readonly changes: readonly FileChange[];
+        readonly unrestored?: readonly string[];
+      }
+    | { readonly kind: "review"; readonly taskId: string; readonly receipt: Receipt }
+    | {
+        readonly kind: "taskFinished";
+        readonly taskId: string;
+        readonly state: TaskState;
+        readonly reason?: string;
+        readonly notes?: readonly string[];
+      }
+    | { readonly kind: "done"; readonly status: MissionStatus; readonly reason?: string; readonly durationS?: number }
+    | { readonly kind: "undone"; readonly unrestored?: readonly string[] }
+  );
+
+/** A pool that hands out reusable things; rates are shares between 0 and 1. */
+export interface ReusePool {
+  readonly hitRate?: number;
+  readonly [figure: string]: unknown;
+}
+
+/** `$/orchestrator/poolStats`; rates and utilization are shares between 0 and 1. */
+export interface PoolStats {
+  readonly workers: {
+    readonly total: number;
+    readonly busy: number;
+    readonly queued: number;
+    readonly executed: number;
+    readonly stolen: number;
+    readonly stealRate: number;
+    readonly utilization: number;
+  };
+  readonly objects?: ReusePool;
+  readonly buffers?: ReusePool;
+  readonly strings?: ReusePool;
+  readonly tools?: {
+    readonly processes: number;
+    readonly busy: number;
+    readonly calls: number;
+    readonly p50Ms: number;
+    readonly p99Ms: number;
+    readonly restarts: number;
+  };
+  readonly concurrency?: Readonly<
+    Record<string, { readonly active: number; readonly limit: number; readonly circuit: string }>
+  >;
+  readonly process?: {
+    readonly rssBytes: number;
+    readonly cpuPercent: number;
+    readonly threads: number;
+    readonly children: number;
+    readonly fds: number;
+  };
+}
+
+export const missionEvent = new NotificationType<MissionEvent>("$/orchestrator/missionEvent");
+export const poolStats = new NotificationType<PoolStats>("$/orchestrator/poolStats");

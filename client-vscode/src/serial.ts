@@ -1,0 +1,11 @@
+/** Runs one operation after the other: a start never overlaps a stop. */
+export class Serial {
+  private last: Promise<unknown> = Promise.resolve();
+
+  /** Runs `operation` once all earlier ones have ended, whether well or not. */
+  run<T>(operation: () => Promise<T>): Promise<T> {
+    const next = this.last.then(operation, operation);
+    this.last = next.catch(() => undefined);
+    return next;
+  }
+}

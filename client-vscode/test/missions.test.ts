@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { filesChanged, isOver, label, MissionBook, progress } from "../src/missions";
+import type { MissionEvent } from "../src/protocol";
+
+/** An event without its number, in each of its kinds. */
+type Unnumbered = MissionEvent extends infer E ? (E extends MissionEvent ? Omit<E, "missionId" | "sequence"> : never) : never;
+
+/** Feeds events of one mission to a book, numbering them from 1. */
+function tell(book: MissionBook, missionId: string, ...events: Unnumbered[]): void {
+  let sequence = book.get(missionId)?.lastSequence ?? 0;
+  for (const event of events) {
+    sequence += 1;
+    book.apply({ ...event, missionId, sequence });
+  }
+}
+
+const TWO_TASKS: Unnumbered = {
+  kind: "planned",
+  plan: { title: "Modernise", tasks: [{ id: "T1", title: "one" }, { id: "T2", title: "two", depends: ["T1"] }] },
+};
+
+function started(): MissionBook {
+  const book = new MissionBook();
+  tell(book, "m1", { kind: "accepted", text: "rename a -> b\nthen fix F" }, TWO_TASKS);
+  return book;
+}
+
+describe("a mission", () => {
+  it("is planning until its plan is there, then running with pending tasks", () => {
+    const book = new MissionBook();
+    tell(book, "m1", { kind: "accepted", text: "rename a -> b" });
+    assert.equal(book.get("m1")?.status, "planning");
+    tell(book, "m1", TWO_TASKS);
+    const mission = book.get("m1");
+    assert.ok(mission);
+    assert.equal(mission.status, "running");
+    assert.deepEqual([...mission.tasks.values()].map((task) => task.state), ["pending", "pending"]);
+    assert.deepEqual(mission.tasks.get("T2")?.depends, ["T1"]);
+  });
+
+  it("is called by its text on one line", () => {
+    const mission = started().get("m1");
+    assert.ok(mission);
+    assert.equal(label(mission), "rename a -> b then fix F");
+  });
+
+  it("counts what is done, keeps receipts and reasons, and ends", () => {
+    const book = started();
+    const receipt = { taskId: "T1", passed: true, checks: [{ name: "ruff", status: "passed", before: 3, after: 0 }] } as const;
+    tell(
+      book,
+      "m1",
+      { kind: "taskStarted", taskId: "T1" },
+      { kind: "editApplied", taskId: "T1", changes: [{ path: "a.py", kind: "modify" }] },
+      { kind: "review", taskId: "T1", receipt },
+      { kind: "taskFinished", taskId: "T1", state: "done" },
+      { kind: "taskFinished", taskId: "T2", state: "failed", reason: "an undefined name" },
+      { kind: "done", status: "failed", durationS: 1.5 },
+    );
+    const mission = book.get("m1");
+    assert.ok(mission);
+    assert.deepEqual(progress(mission), { done: 1, total: 2 });
+    assert.equal(mission.tasks.get("T1")?.receipt, receipt);
+    assert.equal(mission.tasks.get("T2")?.reason, "an undefined name");
+    assert.ok(isOver(mission));
+    assert.deepEqual(book.running(), []);
+  });
+
+  it("ignores events that it has seen", () => {
+    const book = started();
+    const event: MissionEvent = { missionId: "m1", sequence: 3, kind: "taskStarted", taskId: "T1" };
+    assert.ok(book.apply(event));
+    assert.equal(book.apply(event), undefined);
+    assert.equal(book.apply({ ...event, sequence: 1, kind: "accepted", text: "other" }), undefined);
+    assert.equal(book.get("m1")?.text, "rename a -> b\nthen fix F");
+  });
+
+  it("lists each changed file once, and not those that were taken back", () => {
+    const book = started();
+    tell(
+      book,
+      "m1",
+      { kind: "editApplied", taskId: "T1", changes: [{ path: "new.py", kind: "create" }, { path: "a.py", kind: "modify" }] },
+      { kind: "editApplied", taskId: "T2", changes: [{ path: "new.py", kind: "modify" }, { path: "b.py", kind: "modify" }] },
+      { kind: "editReverted", taskId: "T2", changes: [{ path: "b.py", kind: "modify" }] },
+    );
+    const mission = book.get("m1");
+    assert.ok(mission);
+    assert.deepEqual(
+      filesChanged(mission).map(({ path, kind }) => [path, kind]),
+      [["new.py", "create"], ["a.py", "modify"]],
+    );
+  });
+
+  it("still lists a file that could not be restored", () => {
+    const book = started();
+    const changes = [{ path: "a.py", kind: "modify" }] as const;
+    tell(
+      book,
+      "m1",
+      { kind: "editApplied", taskId: "T1", changes },
+      { kind: "editReverted", taskId: "T1", changes, unrestored: ["a.py"] },
+    );
+    const mission = book.get("m1");
+    assert.ok(mission);
+    assert.deepEqual(filesChanged(mission), changes);
+  });
+
+  it("keeps a task's standing when the plan is changed while it runs", () => {
+    const book = started();
+    tell(
+      book,
+      "m1",
+      { kind: "taskFinished", taskId: "T1", state: "done" },
+      { kind: "planned", plan: { title: "Modernise", tasks: [{ id: "T1", title: "uno" }, { id: "T3", title: "three" }] } },
+    );
+    const tasks = book.get("m1")?.tasks;
+    assert.deepEqual([...(tasks ?? [])].map(([id, task]) => [id, task.title, task.state]), [
+      ["T1", "uno", "done"],
+      ["T3", "three", "pending"],
+    ]);
+  });
+
+  it("can be undone", () => {
+    const book = started();
+    tell(book, "m1", { kind: "done", status: "done" }, { kind: "undone", unrestored: ["x"] });
+    assert.equal(book.get("m1")?.status, "undone");
+    assert.deepEqual(book.get("m1")?.unrestored, ["x"]);
+  });
+});
+
+describe("the book of missions", () => {
+  it("forgets the oldest that are over, never one that runs", () => {
+    const book = new MissionBook(2);
+    tell(book, "runs", { kind: "accepted", text: "runs" });
+    for (const id of ["a", "b", "c"]) {
+      tell(book, id, { kind: "accepted", text: id }, { kind: "done", status: "done" });
+    }
+    tell(book, "d", { kind: "accepted", text: "d" });
+    assert.deepEqual(book.all().map((mission) => mission.id), ["runs", "c", "d"]);
+    assert.equal(book.latest()?.id, "d");
+  });
+
+  it("gives up what was running when the server is gone", () => {
+    const book = started();
+    tell(book, "m1", { kind: "taskFinished", taskId: "T1", state: "done" }, { kind: "taskStarted", taskId: "T2" });
+    book.abandon("gone");
+    const mission = book.get("m1");
+    assert.equal(mission?.status, "cancelled");
+    assert.deepEqual([...mission.tasks.values()].map((task) => task.state), ["done", "cancelled"]);
+  });
+});
