@@ -55,8 +55,8 @@ class Draft:
         """A draft that starts from what this one has; the two are independent from then on."""
         twin = Draft(self.workspace)
         with self._lock:
-            twin._entries = dict(self._entries)  # noqa: SLF001 - its own kind
-            twin._seen = dict(self._seen)  # noqa: SLF001
+            twin._entries = dict(self._entries)
+            twin._seen = dict(self._seen)
         return twin
 
     def read(self, path: str) -> Document:
