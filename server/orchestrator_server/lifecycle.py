@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.runtime.watchdog import HardExit, ProcessWatch
 
-from orchestrator_server.transport import Wire, WireReader, WireWriter, claim_stdio
+from orchestrator_server.transport import Wire, WireReader, claim_stdio
+from orchestrator_server.wire_writer import WireWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -132,7 +133,7 @@ class Session:
             may_read=lambda: not writer.congested,
         )
         self._server.session = self
-        self._server.protocol.attach(writer)
+        self._server.protocol.outgoing.sink = writer
         with self._signals():
             writer.start()
             reader.start()
@@ -190,11 +191,12 @@ class Session:
         exit_code = self._exit_code
         if exit_code is None:
             exit_code = 0 if protocol.shut_down else 1
-        if self._released is None and not await protocol.cancel_all(_CANCEL_S):
+        if not protocol.shut_down and not await protocol.invoker.cancel_all(_CANCEL_S):
             logger.warning("some handlers did not end within %.1f s", _CANCEL_S)
         if not await self.release(reason):
             exit_code = exit_code or 1
-        await protocol.cancel_all(0.0)
+        protocol.outgoing.cancel_requests()
+        await protocol.invoker.cancel_all(_CANCEL_S)
         self._server.stop_threads()
         self._close_wire(reader, writer)
         if self._watch is not None:

@@ -37,7 +37,7 @@ class HardenedServer(LanguageServer):
         max_workers: threads for handlers marked with ``thread()``.
     """
 
-    protocol: HardenedProtocol
+    protocol: HardenedProtocol  # pyright: ignore[reportIncompatibleVariableOverride] (narrower)
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class HardenedServer(LanguageServer):
         self.text_document_sync_kind = text_document_sync_kind
         self.notebook_document_sync = notebook_document_sync
         self.session: Session | None = None
-        super().__init__(
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] (its *args are untyped)
             name,
             version,
             text_document_sync_kind,
@@ -75,7 +75,7 @@ class HardenedServer(LanguageServer):
         """Send a request to the client and await its answer; cancellation is passed on."""
         return await asyncio.wrap_future(self.protocol.send_request(method, params))
 
-    def end(self, reason: str, *, exit_code: int) -> None:
+    def end(self, reason: str, *, exit_code: int | None = None) -> None:
         """Begin to end the server, from any thread; only the first reason counts."""
         if self.session is not None:
             self.session.end(reason, exit_code=exit_code)

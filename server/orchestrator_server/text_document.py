@@ -83,10 +83,16 @@ class LineIndex:
 
     def position(self, offset: int) -> types.Position:
         """The position of an offset, clamped to the text."""
+        line, column = self.line_and_column(offset)
+        start = self._starts[line]
+        prefix = self.text[start : start + column]
+        return types.Position(line, column_to_units(prefix, self.encoding))
+
+    def line_and_column(self, offset: int) -> tuple[int, int]:
+        """The line of an offset and its column in code points, clamped to the text."""
         offset = min(max(offset, 0), len(self.text))
         line = bisect_right(self._starts, offset) - 1
-        prefix = self.text[self._starts[line] : offset]
-        return types.Position(line, column_to_units(prefix, self.encoding))
+        return line, offset - self._starts[line]
 
     def range(self, start: int, end: int) -> types.Range:
         """The range between two offsets."""
@@ -183,6 +189,7 @@ class OpenDocument(TextDocument):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._source: str | None = self._source  # pygls declares it narrower than it is
         self._index: LineIndex | None = None
 
     @property
@@ -231,10 +238,7 @@ class OpenDocument(TextDocument):
 
     def server_position_at_offset(self, offset: int) -> ServerTextPosition:
         """The position in code points of an offset."""
-        index = LineIndex.position
-        position = index(self.index, offset)
-        start = self.index.line_start(position.line)
-        return ServerTextPosition(position.line, min(max(offset, 0), len(self.index.text)) - start)
+        return ServerTextPosition(*self.index.line_and_column(offset))
 
     def apply_change(self, change: types.TextDocumentContentChangeEvent) -> None:
         """Apply one change that the client sent."""

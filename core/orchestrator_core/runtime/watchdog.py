@@ -13,10 +13,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
-import psutil
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import psutil
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class HardExit:
                 target=self._wait, args=(deadline_s, exit_code), name="hard-exit", daemon=True
             )
             self._thread.start()
-        faulthandler.dump_traceback_later(deadline_s + 2.0, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(deadline_s + 2.0, exit=True, file=2)
 
     def disarm(self) -> None:
         """The end came in time: stop the clock for good."""
@@ -155,7 +155,7 @@ class HardExit:
             return
         try:
             logger.error("the orderly end took longer than %.1f s: ending now", deadline_s)
-            faulthandler.dump_traceback(file=sys.__stderr__)
+            faulthandler.dump_traceback(file=2)
             self._last_resort()
         finally:
             self._end_process(exit_code)
@@ -172,6 +172,8 @@ def _open_pidfd(pid: int) -> int | None:
 
 
 def _find_process(pid: int) -> psutil.Process | None:
+    import psutil  # noqa: PLC0415 (needed only where there is no pidfd; start-up pays for it)
+
     try:
         return psutil.Process(pid)
     except (psutil.Error, ValueError, OverflowError):
@@ -179,6 +181,8 @@ def _find_process(pid: int) -> psutil.Process | None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
+    import psutil  # noqa: PLC0415 (as above)
+
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
