@@ -22,23 +22,27 @@ import time
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from orchestrator_core.errors import (
     PoolClosed,
-    ToolError,
     ToolRejected,
     ToolTimeout,
     ToolUnavailable,
 )
-from orchestrator_core.runtime.future import Future
-from orchestrator_core.runtime.tool_process import Message, ToolProcess, encode
+from orchestrator_core.runtime.tool_call import Call, ToolInfo, decode_result, decode_tools
+from orchestrator_core.runtime.tool_process import ToolProcess, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from msgspec import Raw
+
+    from orchestrator_core.errors import ToolError
+    from orchestrator_core.runtime.future import Future
+    from orchestrator_core.runtime.tool_process import Message
 
 logger = logging.getLogger(__name__)
 
@@ -72,84 +76,20 @@ class PoolStats(Struct, frozen=True, rename="camel"):
     restarts: int = 0
 
 
-class ToolInfo(Struct, frozen=True, rename="camel"):
-    """A tool as the server lists it."""
-
-    name: str
-    description: str = ""
-    input_schema: dict[str, Any] = {}
-
-
-class _Content(Struct, frozen=True):
-    text: str = ""
-
-
-class _CallResult(Struct, frozen=True, rename="camel"):
-    structured_content: Raw | None = None
-    content: tuple[_Content, ...] = ()
-    is_error: bool = False
-
-
-class _ToolList(Struct, frozen=True):
-    tools: tuple[ToolInfo, ...]
-
-
-class _Call(Generic[T]):
-    """A call on its way. ``member`` is ``None`` while it waits."""
-
-    __slots__ = (
-        "deadline",
-        "decode",
-        "future",
-        "id",
-        "line",
-        "member",
-        "name",
-        "started",
-        "timeout_s",
-    )
-
-    def __init__(
-        self, name: str, line: bytes, call_id: int, timeout_s: float, decode: Callable[[Raw], T]
-    ) -> None:
-        self.name = name
-        self.line = line
-        self.id = call_id
-        self.started = time.monotonic()
-        self.timeout_s = timeout_s
-        self.deadline = self.started + timeout_s
-        self.decode = decode
-        self.future: Future[T] = Future()
-        self.member: _Member | None = None
-
-    def finish(self, message: Message) -> None:
-        """End the future with the answer; decoding happens here."""
-        if message.error is not None:
-            error = message.error
-            self.future.set_exception(ToolRejected(error.message, error.code, error.data))
-            return
-        try:
-            self.future.set_result(self.decode(message.result))
-        except ToolError as error:
-            self.future.set_exception(error)
-        except msgspec.DecodeError as error:
-            self.future.set_exception(
-                ToolError(f"{self.name} answered in a form that was not expected: {error}")
-            )
-
-
 class _Member:
-    """A process of the pool and what the pool knows of it."""
+    """A process of the pool and what the pool knows of it. Times are of the monotonic clock."""
 
-    def __init__(self, start_by: float) -> None:
-        self.start_by = start_by
+    def __init__(self, process: ToolProcess, start_by: float) -> None:
+        self.process = process
         self.ready = False
-        self.retired = False
-        self.stop_by = math.inf  # set once it was asked to end
-        self.idle_since = math.inf
-        self.calls: dict[int, _Call[Any]] = {}
+        self.retired = False  # takes no more calls
+        self.stuck = False  # went on with a call that was given up
+        self.calls: dict[int, Call[Any]] = {}
         self.given_up: dict[int, float] = {}  # call id: until when it may take to stop
+        self.start_by = start_by
+        self.stop_by = math.inf
         self.answer_ping_by = math.inf
+        self.idle_since = math.inf
         self.base_bytes = 0
         self.next_memory_check = 0.0
 
@@ -163,11 +103,18 @@ class _Member:
         return min(
             self.start_by,
             self.stop_by,
-            self.idle_since + idle_s,
             self.answer_ping_by,
-            min((c.deadline for c in self.calls.values()), default=math.inf),
-            min(self.given_up.values(), default=math.inf),
+            self.idle_since + idle_s,
+            *(call.deadline for call in self.calls.values()),
+            *self.given_up.values(),
         )
+
+    def kill(self, reason: str) -> None:
+        """End it at once; from here on nothing about it is due but its end."""
+        self.start_by = self.stop_by = self.answer_ping_by = self.idle_since = math.inf
+        self.given_up.clear()
+        self.ready = False
+        self.process.kill(reason)
 
 
 class RustToolPool:
@@ -211,7 +158,7 @@ class RustToolPool:
         self._stop_s = stop_s
         self._growth_limit = growth_limit_bytes + cache_mib * MIB
         self._lock = threading.Condition()
-        self._waiting: deque[_Call[Any]] = deque()
+        self._waiting: deque[Call[Any]] = deque()
         self._members: dict[ToolProcess, _Member] = {}
         self._overlays: dict[str, bytes] = {}
         self._next_id = 1
@@ -270,11 +217,13 @@ class RustToolPool:
             "arguments": {"root": str(self.root), **(arguments or {})},
             "_meta": {"orchestrator/structured": True},
         }
-        return self._request("tools/call", params, name, timeout_s, partial(_decode, result_type))
+        return self._request(
+            "tools/call", params, name, timeout_s, partial(decode_result, result_type)
+        )
 
     def list_tools(self, timeout_s: float = 30.0) -> Future[tuple[ToolInfo, ...]]:
         """What the server offers, with the schemas of the arguments."""
-        return self._request("tools/list", {}, "tools/list", timeout_s, _decode_tools)
+        return self._request("tools/list", {}, "tools/list", timeout_s, decode_tools)
 
     def set_overlay(self, path: str, text: str) -> None:
         """From now on the file ``path`` (relative to the root) reads as ``text``."""
@@ -347,13 +296,13 @@ class RustToolPool:
             member.base_bytes = base_bytes
             for line in self._overlays.values():
                 process.send(line)
-            self._rest(member)
+            self._settle(member)
             self._dispatch()
 
     def on_answer(self, process: ToolProcess, message: Message) -> None:
         """End the call that was answered and give the process more to do."""
         now = time.monotonic()
-        call: _Call[Any] | None = None
+        call: Call[Any] | None = None
         with self._lock:
             member = self._members[process]
             if message.id == PING_ID:
@@ -365,16 +314,8 @@ class RustToolPool:
                 self._answered += 1
                 self._failures = 0
                 self._times_s.append(now - call.started)
-            if not self._persistent:
-                member.retired = True
-            elif now >= member.next_memory_check:
-                member.next_memory_check = now + MEMORY_CHECK_S
-                if process.rss_bytes() > member.base_bytes + self._growth_limit:
-                    member.retired = True
-                    self._lost += 1
-            self._rest(member)
-            if member.retired and not member.load:
-                self._stop(process, member)
+            self._consider_retiring(member, now)
+            self._settle(member)
             self._dispatch()
         if call is not None:
             call.finish(message)
@@ -405,7 +346,7 @@ class RustToolPool:
             line = encode(method, params, call_id)
         except (TypeError, ValueError) as error:
             raise ToolRejected(f"{name}: the arguments cannot be sent: {error}") from error
-        call = _Call(name, line, call_id, timeout_s, decode)
+        call = Call(name, line, call_id, timeout_s, decode)
         call.future.set_running_or_cancelled(partial(self._cancel, call))
         with self._lock:
             if self._closed:
@@ -418,45 +359,47 @@ class RustToolPool:
             refused_call.future.set_exception(reason)
         return call.future
 
-    def _cancel(self, call: _Call[Any]) -> None:
+    def _cancel(self, call: Call[Any]) -> None:
         with self._lock:
             self._give_up(call)
         call.future.set_cancelled()
 
-    def _give_up(self, call: _Call[Any]) -> None:
+    def _give_up(self, call: Call[Any]) -> None:
         """Stop the work of a call that nobody waits for any more; held."""
-        member = call.member
+        member = self._members.get(call.process) if call.process is not None else None
         if member is None:
             if call in self._waiting:
                 self._waiting.remove(call)
         elif member.calls.pop(call.id, None) is not None:
-            process = next(p for p, m in self._members.items() if m is member)
             stop_by = time.monotonic() + self._stop_s
             member.given_up[call.id] = stop_by
-            process.send(encode("notifications/cancelled", {"requestId": call.id}))
+            member.process.send(encode("notifications/cancelled", {"requestId": call.id}))
             if member.answer_ping_by == math.inf:
                 member.answer_ping_by = stop_by
-                process.send(encode("ping", {}, PING_ID))
+                member.process.send(encode("ping", {}, PING_ID))
             self._wake(stop_by)
 
     def _dispatch(self) -> None:
         """Hand waiting calls to processes, and start more processes if need be; held."""
         while self._waiting:
-            free = [
-                (member.load, index, process, member)
-                for index, (process, member) in enumerate(self._members.items())
-                if member.ready and not member.retired and member.load < self._slots
-            ]
-            if not free:
+            member = self._least_busy()
+            if member is None:
                 self._grow()
                 return
-            _, _, process, member = min(free)
             call = self._waiting.popleft()
-            call.member = member
+            call.process = member.process
             member.calls[call.id] = call
             member.idle_since = math.inf
-            process.send(call.line)
+            member.process.send(call.line)
             call.line = b""
+
+    def _least_busy(self) -> _Member | None:
+        best: _Member | None = None
+        for member in self._members.values():
+            usable = member.ready and not member.retired and member.load < self._slots
+            if usable and (best is None or member.load < best.load):
+                best = member
+        return best
 
     def _grow(self) -> None:
         """Start as many processes as the waiting calls fill; held."""
@@ -466,7 +409,7 @@ class RustToolPool:
         while len(self._waiting) > starting * self._slots and len(self._members) < self._max:
             start_by = time.monotonic() + self._start_s
             process = ToolProcess(self._argv, self.root, self)
-            self._members[process] = _Member(start_by)
+            self._members[process] = _Member(process, start_by)
             starting += 1
             if self._lost:
                 self._lost -= 1
@@ -487,7 +430,7 @@ class RustToolPool:
         else:
             logger.warning("%s", error)
 
-    def _refuse(self) -> list[tuple[_Call[Any], ToolError]]:
+    def _refuse(self) -> list[tuple[Call[Any], ToolUnavailable]]:
         """The waiting calls, if too many processes died to make them wait for another; held."""
         left_s = self._not_before - time.monotonic()
         if self._failures < MAX_FAILURES or left_s <= 0:
@@ -504,19 +447,37 @@ class RustToolPool:
             if member.ready:
                 process.send(line)
 
-    def _rest(self, member: _Member) -> None:
-        """Note the beginning of idleness; held."""
-        if not member.load and member.idle_since == math.inf:
+    def _consider_retiring(self, member: _Member, now: float) -> None:
+        """After an answer: take a process that has served its purpose out of use; held."""
+        if not self._persistent:
+            member.retired = True
+        elif not member.retired and now >= member.next_memory_check:
+            member.next_memory_check = now + MEMORY_CHECK_S
+            grown_bytes = member.process.rss_bytes() - member.base_bytes
+            if grown_bytes > self._growth_limit:
+                logger.info("a tool process grew by %d MiB: replaced", grown_bytes // MIB)
+                member.retired = True
+                self._lost += 1
+
+    def _settle(self, member: _Member) -> None:
+        """Decide what a process does that may have nothing left to do; held."""
+        if member.retired and not member.calls and member.stuck:
+            member.kill("went on with a call that was cancelled")
+        elif member.load:
+            return
+        elif member.retired:
+            self._stop(member)
+        elif member.idle_since == math.inf:
             member.idle_since = time.monotonic()
             self._wake(member.idle_since + self._idle_s)
 
-    def _stop(self, process: ToolProcess, member: _Member) -> None:
+    def _stop(self, member: _Member) -> None:
         """Ask a process to end; held."""
         member.retired = True
-        if member.stop_by == math.inf:
-            member.stop_by = time.monotonic() + self._stop_s
-            self._wake(member.stop_by)
-            process.stop()
+        member.idle_since = math.inf
+        member.stop_by = time.monotonic() + self._stop_s
+        self._wake(member.stop_by)
+        member.process.stop()
 
     def _wake(self, at: float) -> None:
         """Have the watcher look no later than ``at``; held."""
@@ -544,24 +505,24 @@ class RustToolPool:
                 error = ToolTimeout(f"{call.name} gave no answer within {call.timeout_s:g} s")
                 call.future.set_exception(error)
 
-    def _tend(self, now: float) -> list[_Call[Any]]:
+    def _tend(self, now: float) -> list[Call[Any]]:
         """Look after every process; the calls that are late; held."""
         late = [call for call in self._waiting if call.deadline <= now]
-        for process, member in self._members.items():
+        for member in self._members.values():
             late += [call for call in member.calls.values() if call.deadline <= now]
             if member.start_by <= now:
-                process.kill(f"was not ready within {self._start_s:g} s")
+                member.kill(f"was not ready within {self._start_s:g} s")
             elif member.answer_ping_by <= now:
-                process.kill(f"gave no sign of life for {self._stop_s:g} s")
+                member.kill(f"gave no sign of life for {self._stop_s:g} s")
             elif member.stop_by <= now:
-                process.kill(f"did not end within {self._stop_s:g} s")
+                member.kill(f"did not end within {self._stop_s:g} s")
             elif any(stop_by <= now for stop_by in member.given_up.values()):
-                member.retired = True
+                member.given_up.clear()
+                member.stuck = member.retired = True
                 self._lost += 1
-                if not member.calls:
-                    process.kill("went on with a call that was cancelled")
+                self._settle(member)
             elif member.idle_since + self._idle_s <= now:
-                self._stop(process, member)
+                self._stop(member)
         for call in late:
             self._give_up(call)
         return late
@@ -573,15 +534,3 @@ class RustToolPool:
         if self._waiting and self._not_before > time.monotonic():
             events.append(self._not_before)
         return min(events, default=math.inf)
-
-
-def _decode(result_type: type[T], raw: Raw) -> T:
-    result = msgspec.json.decode(raw, type=_CallResult)
-    if result.is_error or result.structured_content is None:
-        text = " ".join(part.text for part in result.content)
-        raise ToolRejected(text or "the tool answered without a result")
-    return msgspec.json.decode(result.structured_content, type=result_type)
-
-
-def _decode_tools(raw: Raw) -> tuple[ToolInfo, ...]:
-    return msgspec.json.decode(raw, type=_ToolList).tools

@@ -149,14 +149,16 @@ class ToolProcess:
 
     def join(self, timeout_s: float) -> bool:
         """Wait until it is gone and reaped; whether that happened in time."""
+        if threading.current_thread() is self._keeper:
+            return False
         self._keeper.join(max(0.0, timeout_s))
         return not self._keeper.is_alive()
 
     def _keep(self) -> None:
         try:
             child = Child(self._argv, cwd=self._cwd)
-        except ToolUnavailable as error:
-            self._owner.on_end(self, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the calls must not wait for it
+            self._owner.on_end(self, ToolUnavailable(str(error)))
             return
         problem = ""
         try:
@@ -165,13 +167,15 @@ class ToolProcess:
                 self._handle(line)
         except msgspec.DecodeError as error:
             problem = f"sent what is not a JSON-RPC message ({error})"
-        finally:
-            with self._lock:
-                self._stopping = True
-                reason = self._killed_because or problem
-                self._backlog.clear()
-                child.stdin.close()
-            code = child.close(grace_s=0.0 if reason else 1.0)
+        except Exception as error:
+            logger.exception("reading from a tool process failed")
+            problem = f"was given up after an error in its reader ({error!r})"
+        with self._lock:
+            self._stopping = True
+            reason = self._killed_because or problem
+            self._backlog.clear()
+            child.stdin.close()
+        code = child.close(grace_s=0.0 if reason else 1.0)
         self._owner.on_end(self, self._error(child, code, reason))
 
     def _open(self, child: Child) -> None:
