@@ -27,6 +27,7 @@
     │   └── TokenReleased         a token was released twice, or used after its release
     ├── PoolError
     │   ├── PoolClosed            work was given to a pool that is closed
+    │   ├── DeadlineExceeded      a task had not finished when its deadline passed
     │   └── PooledObjectMisuse    a pooled object was used after its release
     └── JournalError
         ├── JournalDamaged        the journal cannot be read
@@ -198,6 +199,10 @@ class PoolError(OrchestratorError):
 
 class PoolClosed(PoolError):
     """Work was given to a pool that is closed or closing."""
+
+
+class DeadlineExceeded(PoolError, TimeoutError):
+    """A task had not finished when its deadline passed; it was asked to stop."""
 
 
 class PooledObjectMisuse(PoolError):

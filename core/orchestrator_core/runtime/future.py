@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from concurrent.futures import CancelledError
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -32,8 +32,10 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_PENDING, _RUNNING, _FINISHED, _CANCELLED = range(4)
-_STATE_NAMES = ("pending", "running", "finished", "cancelled")
+PENDING, RUNNING, STOPPING, FINISHED, FAILED, CANCELLED = range(6)
+"""The states, in order: STOPPING is running with a cancellation asked for; from FINISHED on it
+is done."""
+_STATE_NAMES = ("pending", "running", "stopping", "finished", "failed", "cancelled")
 
 
 class Future(Generic[T]):
@@ -44,25 +46,15 @@ class Future(Generic[T]):
     ``set_cancelled``. Every method may be called from any thread.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_callbacks",
-        "_cancel_requested",
-        "_exception",
-        "_lock",
-        "_on_cancel",
-        "_result",
-        "_state",
-    )
+    __slots__ = ("__weakref__", "_callbacks", "_lock", "_state", "_value")
 
-    def __init__(self) -> None:
+    def __init__(self, value: object = None) -> None:
         self._lock = threading.Lock()
-        self._state = _PENDING
-        self._result: T | None = None
-        self._exception: BaseException | None = None
+        self._state = PENDING
+        # What it holds goes by the state. Pending: what the producer put there; running: its
+        # ``on_cancel``; finished: the result; failed: the exception.
+        self._value: Any = value
         self._callbacks: list[Callable[[Self], object]] | None = None
-        self._on_cancel: Callable[[], object] | None = None
-        self._cancel_requested = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {_STATE_NAMES[self._state]} at {id(self):#x}>"
@@ -71,19 +63,20 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """Whether it has finished or was cancelled."""
-        return self._state >= _FINISHED
+        return self._state >= FINISHED
 
     def running(self) -> bool:
         """Whether a producer has started and not yet ended it."""
-        return self._state == _RUNNING
+        return RUNNING <= self._state <= STOPPING
 
     def cancelled(self) -> bool:
         """Whether it ended as cancelled."""
-        return self._state == _CANCELLED
+        return self._state == CANCELLED
 
     def cancel_requested(self) -> bool:
-        """Whether somebody asked to cancel it; a running producer may look at this."""
-        return self._cancel_requested
+        """Whether it runs on although somebody asked to cancel it, or ended as cancelled."""
+        state = self._state
+        return state in {STOPPING, CANCELLED}
 
     def result(self, timeout_s: float | None = None) -> T:
         """The value, waiting for it as long as needed or up to ``timeout_s``.
@@ -93,16 +86,16 @@ class Future(Generic[T]):
             CancelledError: it was cancelled (``concurrent.futures.CancelledError``).
             BaseException: whatever the work raised, with its traceback.
         """
-        if self._state < _FINISHED:
+        if self._state < FINISHED:
             self._wait(timeout_s)
-        if self._state == _CANCELLED:
+        if self._state == FINISHED:
+            return self._value
+        if self._state == CANCELLED:
             raise CancelledError
-        if self._exception is not None:
-            try:
-                raise self._exception
-            finally:
-                del self  # the traceback keeps this frame: without it there is no cycle
-        return cast("T", self._result)
+        try:
+            raise self._value
+        finally:
+            del self  # the traceback keeps this frame: without it there is no cycle
 
     def exception(self, timeout_s: float | None = None) -> BaseException | None:
         """What the work raised, or None, waiting up to ``timeout_s``.
@@ -111,11 +104,11 @@ class Future(Generic[T]):
             TimeoutError: it was not done in time.
             CancelledError: it was cancelled.
         """
-        if self._state < _FINISHED:
+        if self._state < FINISHED:
             self._wait(timeout_s)
-        if self._state == _CANCELLED:
+        if self._state == CANCELLED:
             raise CancelledError
-        return self._exception
+        return self._value if self._state == FAILED else None
 
     def cancel(self) -> bool:
         """Cancel it, or ask a running producer to stop.
@@ -126,21 +119,23 @@ class Future(Generic[T]):
         Returns:
             False if it had finished already, otherwise True.
         """
+        callbacks = None
         with self._lock:
-            if self._state >= _FINISHED:
-                return self._state == _CANCELLED
-            repeated = self._cancel_requested
-            self._cancel_requested = True
-            if self._state == _RUNNING:
-                on_cancel, self._on_cancel = self._on_cancel, None
+            before = self._state
+            if before >= FINISHED:
+                return before == CANCELLED
+            on_cancel, self._value = self._value, None
+            if before == PENDING:
+                self._state = CANCELLED
+                callbacks, self._callbacks = self._callbacks, None
             else:
-                on_cancel = None
-                self._state = _CANCELLED
-            callbacks = self._take_callbacks()
-        if callbacks:
-            self._run(callbacks)
-        if on_cancel is not None and not repeated:
+                self._state = STOPPING
+        if before == PENDING:
+            self._never_ran()
+        elif on_cancel is not None:
             on_cancel()
+        if callbacks is not None:
+            self._run(callbacks)
         return True
 
     def add_done_callback(self, fn: Callable[[Self], object]) -> None:
@@ -153,7 +148,7 @@ class Future(Generic[T]):
 
     def __await__(self) -> Generator[object, None, T]:
         """Wait on the running asyncio loop; cancelling the waiting task cancels the future."""
-        if self._state < _FINISHED:
+        if self._state < FINISHED:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             wake = partial(_inbox_of(loop).post, waiter)
@@ -164,7 +159,7 @@ class Future(Generic[T]):
                     self._unregister(wake)
                     self.cancel()
                     raise
-        if self._state == _CANCELLED:
+        if self._state == CANCELLED:
             raise asyncio.CancelledError
         return self.result()
 
@@ -178,46 +173,49 @@ class Future(Generic[T]):
                 the work runs. It may end the future.
         """
         with self._lock:
-            if self._state != _PENDING:
+            if self._state != PENDING:
                 return False
-            self._state = _RUNNING
-            self._on_cancel = on_cancel
+            self._state = RUNNING
+            self._value = on_cancel
             return True
 
     def set_result(self, result: T) -> bool:
         """End it with a value; False if it was done already and the value is dropped."""
-        with self._lock:
-            if self._state >= _FINISHED:
-                return False
-            self._result = result
-            self._state = _FINISHED
-            callbacks = self._take_callbacks()
-        if callbacks:
-            self._run(callbacks)
-        return True
+        return self._finish(FINISHED, result)
 
     def set_exception(self, exception: BaseException) -> bool:
         """End it with an exception; False if it was done already."""
-        with self._lock:
-            if self._state >= _FINISHED:
-                return False
-            self._exception = exception
-            self._state = _FINISHED
-            callbacks = self._take_callbacks()
-        if callbacks:
-            self._run(callbacks)
-        return True
+        return self._finish(FAILED, exception)
 
     def set_cancelled(self) -> bool:
         """End it as cancelled, running or not; False if it was done already."""
-        with self._lock:
-            if self._state >= _FINISHED:
+        return self._finish(CANCELLED, None)
+
+    def _finish(self, state: int, value: object) -> bool:
+        """Enter a final state; True for the one caller that does it.
+
+        A future that is done holds on to nobody: that keeps finished work out of reference
+        cycles.
+        """
+        lock = self._lock
+        lock.acquire()
+        try:
+            before = self._state
+            if before >= FINISHED:
                 return False
-            self._state = _CANCELLED
-            callbacks = self._take_callbacks()
-        if callbacks:
+            self._state = state
+            self._value = value
+            callbacks, self._callbacks = self._callbacks, None
+        finally:
+            lock.release()
+        if before == PENDING:
+            self._never_ran()
+        if callbacks is not None:
             self._run(callbacks)
         return True
+
+    def _never_ran(self) -> None:
+        """For producers: it ended before anybody claimed it."""
 
     # Waiting
 
@@ -238,20 +236,13 @@ class Future(Generic[T]):
         if gate.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
             return
         self._unregister(opened)
-        if self._state < _FINISHED:
+        if self._state < FINISHED:
             raise TimeoutError(f"not done within {timeout_s} s")
-
-    def _take_callbacks(self) -> list[Callable[[Self], object]] | None:
-        """The callbacks if it is done; a done future holds on to nobody. The lock is held."""
-        if self._state < _FINISHED:
-            return None
-        callbacks, self._callbacks, self._on_cancel = self._callbacks, None, None
-        return callbacks
 
     def _register(self, callback: Callable[[Self], object], *, first: bool = False) -> bool:
         """Keep the callback; False if it is done. ``first``: a waiter, ahead of slow callbacks."""
         with self._lock:
-            if self._state >= _FINISHED:
+            if self._state >= FINISHED:
                 return False
             if self._callbacks is None:
                 self._callbacks = [callback]
@@ -297,10 +288,9 @@ class _LoopInbox:
         if self._armed.acquire(blocking=False):
             try:
                 self._loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:
-                if not self._loop.is_closed():
-                    raise
-                self._ready.clear()  # the loop is closed: nobody is left to be told
+            except RuntimeError:  # the loop is closed: nobody is left to be told
+                self._ready.clear()
+                self._armed.release()
 
     def _drain(self) -> None:
         self._armed.release()

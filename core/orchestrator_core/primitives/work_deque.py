@@ -1,0 +1,65 @@
+"""The deque of one pool worker: its owner works at one end, thieves take from the other.
+
+The discipline is that of Chase and Lev, "Dynamic circular work-stealing deque" (SPAA 2005), in
+the form proven for weak memory by Lê, Pop, Cohen and Zappa Nardelli, "Correct and efficient
+work-stealing for weak memory models" (PPoPP 2013): the owner pushes and pops the newest entry,
+so that it walks a tree of tasks depth first and finds its data in the cache; a thief takes the
+oldest, which in a fork-join program is the largest piece of work left.
+
+The circular array and its fences are not needed here: ``collections.deque`` performs each
+append and pop atomically, with the GIL by holding it and in free-threaded builds by the deque's
+own lock. That settles the one hard case, the last entry popped and stolen at once: one of the
+two gets it and the other finds the deque empty.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class WorkStealingDeque(Generic[T]):
+    """Entries of one owner, open to thieves.
+
+    Every method may be called from any thread, but ``push`` and ``pop`` are meant for the owner.
+    Entries are never None, which stands for "nothing here".
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: deque[T] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def push(self, entry: T) -> None:
+        """Add an entry at the owner's end."""
+        self._entries.append(entry)
+
+    def pop(self) -> T | None:
+        """Take the newest entry, or None."""
+        if not self._entries:  # cheaper than the exception, which settles the race below
+            return None
+        try:
+            return self._entries.pop()
+        except IndexError:
+            return None
+
+    def steal(self) -> T | None:
+        """Take the oldest entry, or None."""
+        if not self._entries:
+            return None
+        try:
+            return self._entries.popleft()
+        except IndexError:
+            return None
+
+    def newest(self) -> T | None:
+        """The entry that ``pop`` would take, left where it is."""
+        try:
+            return self._entries[-1]
+        except IndexError:
+            return None
