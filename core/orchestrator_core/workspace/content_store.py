@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from orchestrator_core.workspace.text_file import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class ContentStore:
         return database
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         """All that happens inside is written, or nothing.
 
         Raises:

@@ -1,6 +1,6 @@
 """One file's part in an atomic change on disk: staged, committed, then finished or rolled back.
 
-Used by :class:`~orchestrator_core.workspace.apply.DiskApplier`, which puts many of these
+Used by :class:`~orchestrator_core.workspace.disk_applier.DiskApplier`, which puts many of these
 together. Every method may raise ``OSError``; not thread-safe.
 """
 

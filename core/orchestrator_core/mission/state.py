@@ -1,0 +1,292 @@
+"""The state of a mission: a fold over its events.
+
+There is no other way to a state than events: the one that runs and the one replayed from the
+journal are built by the same code, and an event that the state does not allow is refused with
+:class:`~orchestrator_core.errors.IllegalTransition` rather than recorded.
+
+Mission: planning -> running -> done, failed or cancelled -> undone. A plan accepted again takes a
+failed or cancelled mission back to running (it is resumed), or adds tasks to a running one.
+
+Task: pending -> running -> done, failed or cancelled; pending -> failed or cancelled. A new attempt
+takes any task but a done one back to running; a done one as well, once its edits were reverted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from orchestrator_core.errors import IllegalTransition
+from orchestrator_core.events import (
+    AnyEvent,
+    EditsApplied,
+    EditsIntended,
+    EditsReverted,
+    MissionAccepted,
+    MissionFinished,
+    MissionPlanned,
+    MissionUndone,
+    TaskFinished,
+    TaskReviewed,
+    TaskStarted,
+)
+from orchestrator_core.records import (
+    FileChange,
+    MissionStatus,
+    Mode,
+    Plan,
+    Receipt,
+    TaskState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_RESUMABLE = (MissionStatus.FAILED, MissionStatus.CANCELLED)
+_ENDED = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
+
+
+class TaskStatus(Struct):
+    """What became of a task so far.
+
+    Attributes:
+        attempt: the latest, from 1; 0 before the first.
+        intended: changes of which it is not known whether they reached the files.
+        applied: changes that did, and that nobody took back.
+        reverted: whether changes that were applied have been taken back.
+        started_at: of the latest attempt, in seconds since the epoch.
+        finished_at: 0 until it has ended.
+    """
+
+    id: str
+    title: str = ""
+    state: TaskState = TaskState.PENDING
+    attempt: int = 0
+    intended: tuple[FileChange, ...] = ()
+    applied: tuple[FileChange, ...] = ()
+    reverted: bool = False
+    receipt: Receipt | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    started_at: float = 0.0
+    finished_at: float = 0.0
+
+
+class MissionState(Struct):
+    """A mission as its events tell it. Changed only by ``fold``; not thread-safe.
+
+    Attributes:
+        sequence: of the last event.
+        accepted_at: in seconds since the epoch; 0 until the mission was accepted.
+        unrestored: what an undo could not bring back.
+    """
+
+    mission_id: str
+    status: MissionStatus = MissionStatus.PLANNING
+    text: str = ""
+    mode: Mode = Mode.NORMAL
+    backend: str = ""
+    dry_run: bool = False
+    plan: Plan | None = None
+    tasks: dict[str, TaskStatus] = field(default_factory=dict[str, TaskStatus])
+    sequence: int = 0
+    accepted_at: float = 0.0
+    finished_at: float = 0.0
+    duration_s: float = 0.0
+    reason: str = ""
+    unrestored: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen in it by itself."""
+        return self.status in _ENDED or self.status is MissionStatus.UNDONE
+
+
+def fold(state: MissionState, event: AnyEvent) -> MissionState:
+    """Take an event into the state.
+
+    ``state`` itself is changed and returned: a copy for each event would make a mission of n
+    tasks cost n squared.
+
+    Raises:
+        IllegalTransition: the state does not allow the event; it is as before.
+    """
+    sequence = event.sequence
+    if event.mission_id != state.mission_id or (sequence and sequence != state.sequence + 1):
+        raise _out_of_place(state, event)
+    _TRANSITIONS[type(event)](state, event)
+    state.sequence = sequence or state.sequence + 1
+    return state
+
+
+def replay(events: Iterable[AnyEvent]) -> dict[str, MissionState]:
+    """The state of each mission that has events here, in the order of their beginnings.
+
+    Raises:
+        IllegalTransition: the events are not what missions do.
+    """
+    states: dict[str, MissionState] = {}
+    for event in events:
+        state = states.get(event.mission_id)
+        if state is None:
+            state = states[event.mission_id] = MissionState(event.mission_id)
+        fold(state, event)
+    return states
+
+
+def _accepted(state: MissionState, event: MissionAccepted) -> None:
+    if state.sequence:
+        raise _illegal(state, "accepted a second time")
+    state.text = event.text
+    state.mode = event.mode
+    state.backend = event.backend
+    state.dry_run = event.dry_run
+    state.accepted_at = event.at
+
+
+def _planned(state: MissionState, event: MissionPlanned) -> None:
+    if state.status in (MissionStatus.DONE, MissionStatus.UNDONE) or not state.sequence:
+        raise _illegal(state, "planned")
+    tasks = {
+        task.id: state.tasks.get(task.id) or TaskStatus(task.id, task.title, task.state)
+        for task in event.plan.tasks
+    }
+    for known in state.tasks.values():
+        if known.id not in tasks and known.state is not TaskState.PENDING:
+            raise _illegal(state, f"planned without {known.id}, which was {known.state} already")
+    if len(tasks) < len(event.plan.tasks):
+        raise _illegal(state, "planned with two tasks of one id")
+    state.plan = event.plan
+    state.tasks = tasks
+    state.status = MissionStatus.RUNNING
+    state.finished_at = 0.0
+
+
+def _started(state: MissionState, event: TaskStarted) -> None:
+    task = _task(state, event.task_id)
+    if state.status is not MissionStatus.RUNNING:
+        raise _illegal(state, f"{task.id} started")
+    if (task.state is TaskState.DONE and not task.reverted) or event.attempt <= task.attempt:
+        raise _illegal_task(task, f"attempt {event.attempt} started")
+    task.state = TaskState.RUNNING
+    task.attempt = event.attempt
+    task.started_at = event.at
+    task.finished_at = 0.0
+    task.receipt = None
+    task.reason = ""
+    task.notes = ()
+
+
+def _intended(state: MissionState, event: EditsIntended) -> None:
+    task = _task(state, event.task_id)
+    if task.state is not TaskState.RUNNING:
+        raise _illegal_task(task, "edits intended")
+    task.intended = event.changes
+
+
+def _applied(state: MissionState, event: EditsApplied) -> None:
+    task = _task(state, event.task_id)
+    if task.state is not TaskState.RUNNING:
+        raise _illegal_task(task, "edits applied")
+    if event.changes != task.intended:
+        raise _illegal_task(task, "edits applied that were not intended")
+    task.applied += event.changes
+    task.intended = ()
+    task.reverted = False
+
+
+def _edits_reverted(state: MissionState, event: EditsReverted) -> None:
+    tasks = [_task(state, event.task_id)] if event.task_id else state.tasks.values()
+    for task in tasks:
+        if task.applied or task.intended:
+            task.reverted = True
+            task.applied = ()
+            task.intended = ()
+    state.unrestored = event.unrestored
+
+
+def _reviewed(state: MissionState, event: TaskReviewed) -> None:
+    task = _task(state, event.task_id)
+    if task.state is not TaskState.RUNNING:
+        raise _illegal_task(task, "reviewed")
+    task.receipt = event.receipt
+
+
+def _finished(state: MissionState, event: TaskFinished) -> None:
+    task = _task(state, event.task_id)
+    before, after = task.state, event.state
+    if before is TaskState.RUNNING:
+        legal = after in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
+    elif before is TaskState.PENDING or (before is TaskState.DONE and task.reverted):
+        legal = after in (TaskState.FAILED, TaskState.CANCELLED)
+    else:
+        legal = False
+    if not legal:
+        raise _illegal_task(task, f"finished as {after}")
+    if after is TaskState.DONE and task.receipt is not None and not task.receipt.passed:
+        raise _illegal_task(task, "finished as done although its review failed")
+    task.state = after
+    task.reason = event.reason
+    task.notes = event.notes
+    task.finished_at = event.at
+
+
+def _mission_finished(state: MissionState, event: MissionFinished) -> None:
+    if state.status not in (MissionStatus.PLANNING, MissionStatus.RUNNING) or (
+        event.status not in _ENDED
+    ):
+        raise _illegal(state, f"finished as {event.status}")
+    if event.status is MissionStatus.DONE and not state.dry_run:
+        for task in state.tasks.values():
+            if task.state is not TaskState.DONE:
+                raise _illegal(state, f"finished as done while {task.id} is {task.state}")
+    state.status = event.status
+    state.reason = event.reason
+    state.duration_s = event.duration_s
+    state.finished_at = event.at
+
+
+def _undone(state: MissionState, event: MissionUndone) -> None:
+    crashed = state.status is MissionStatus.RUNNING
+    again = state.status is MissionStatus.UNDONE and state.unrestored
+    if not (state.status in _ENDED or crashed or again):
+        raise _illegal(state, "undone")
+    state.status = MissionStatus.UNDONE
+    state.unrestored = event.unrestored
+
+
+_TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
+    MissionAccepted: _accepted,
+    MissionPlanned: _planned,
+    TaskStarted: _started,
+    EditsIntended: _intended,
+    EditsApplied: _applied,
+    EditsReverted: _edits_reverted,
+    TaskReviewed: _reviewed,
+    TaskFinished: _finished,
+    MissionFinished: _mission_finished,
+    MissionUndone: _undone,
+}
+
+
+def _task(state: MissionState, task_id: str) -> TaskStatus:
+    task = state.tasks.get(task_id)
+    if task is None:
+        raise _illegal(state, f"an event came for {task_id}, which is not in its plan")
+    return task
+
+
+def _illegal(state: MissionState, what: str) -> IllegalTransition:
+    return IllegalTransition(f"mission {state.mission_id} is {state.status} and cannot be {what}")
+
+
+def _illegal_task(task: TaskStatus, what: str) -> IllegalTransition:
+    return IllegalTransition(f"task {task.id} is {task.state} (attempt {task.attempt}): {what}")
+
+
+def _out_of_place(state: MissionState, event: AnyEvent) -> IllegalTransition:
+    return IllegalTransition(
+        f"event {event.sequence} of mission {event.mission_id} came where "
+        f"{state.sequence + 1} of mission {state.mission_id} belongs"
+    )

@@ -1,0 +1,244 @@
+"""Taking a mission's edits back: what to change so that the files are as they were.
+
+The mission's changes are undone one by one, the last first, on a draft of the workspace as it is
+now. A file that still is what a change made of it becomes, byte for byte, what it was before. One
+that others have changed since is merged: their lines stay, the mission's go, and where both
+touched the same lines theirs stay and the place is named.
+
+An intent without an applied event (the process died in between) needs no special knowledge: a
+file that holds the new content is taken back, one that holds the old is right already, and for
+one that holds something else the merge tells the two apart.
+
+Pure planning: applying the plan is the Applier's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from orchestrator_core.errors import EditError, WorkspaceError
+from orchestrator_core.events import (
+    EditsApplied,
+    EditsIntended,
+    EditsReverted,
+    MissionAccepted,
+    TaskStarted,
+)
+from orchestrator_core.workspace import text_file
+from orchestrator_core.workspace.draft import Draft
+from orchestrator_core.workspace.edits import Change, merge3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.records import FileChange
+    from orchestrator_core.workspace.content_store import ContentStore
+    from orchestrator_core.workspace.documents import Document, Workspace
+
+
+class UndoPlan(Struct, frozen=True):
+    """What an undo would do.
+
+    Attributes:
+        changes: for an Applier; empty where every file is as it was already.
+        unrestored: what stays as it is, each as ``path: why``.
+    """
+
+    changes: tuple[Change, ...] = ()
+    unrestored: tuple[str, ...] = ()
+
+
+def plan_undo(
+    events: Iterable[AnyEvent],
+    content_store: ContentStore,
+    workspace: Workspace,
+    *,
+    task_id: str = "",
+) -> UndoPlan:
+    """Plan to take back what a mission changed, or what one task of it did.
+
+    Reads the files concerned and their old contents: it blocks on the disk.
+
+    Args:
+        events: of one mission, in order.
+        content_store: has the contents that the changes name by hash.
+        workspace: as it is now, unsaved text included.
+        task_id: only this task's changes; other tasks' later changes are merged around.
+
+    Raises:
+        OSError: the content store cannot be read.
+    """
+    undo = _Undo(content_store, Draft(workspace))
+    for edits in reversed(standing_edits(events)):
+        if task_id in ("", edits.task_id):
+            for change in reversed(edits.changes):
+                undo.take_back(change, edits)
+    return UndoPlan(undo.draft.changes(), tuple(undo.unrestored))
+
+
+class StandingEdits(Struct):
+    """Edits of a task that were made, or may have been, and that nobody took back.
+
+    Attributes:
+        applied: whether the journal says that they were made.
+        superseded: whether the task was begun again without them, as far as is known.
+    """
+
+    task_id: str
+    changes: tuple[FileChange, ...]
+    applied: bool = False
+    superseded: bool = False
+
+
+def standing_edits(events: Iterable[AnyEvent]) -> list[StandingEdits]:
+    """What an undo has to look at, in order. ``events`` are of one mission."""
+    standing: list[StandingEdits] = []
+    open_intents: dict[str, StandingEdits] = {}
+    for event in events:
+        match event:
+            case MissionAccepted(dry_run=True):
+                return []
+            case TaskStarted():
+                if event.task_id in open_intents:
+                    open_intents.pop(event.task_id).superseded = True
+            case EditsIntended():
+                if event.task_id in open_intents:
+                    open_intents[event.task_id].superseded = True
+                edits = StandingEdits(event.task_id, event.changes)
+                open_intents[event.task_id] = edits
+                standing.append(edits)
+            case EditsApplied():
+                edits = open_intents.pop(event.task_id, None)
+                if edits is None or edits.changes != event.changes:
+                    edits = StandingEdits(event.task_id, event.changes)
+                    standing.append(edits)
+                edits.applied = True
+            case EditsReverted():
+                standing = [e for e in standing if event.task_id not in ("", e.task_id)]
+                open_intents = {e.task_id: e for e in standing if not (e.applied or e.superseded)}
+            case _:
+                pass
+    return standing
+
+
+class _Undo:
+    """Takes changes back on a draft, and notes what cannot be."""
+
+    def __init__(self, contents: ContentStore, draft: Draft) -> None:
+        self.draft = draft
+        self.unrestored: list[str] = []
+        self._contents = contents
+
+    def take_back(self, change: FileChange, edits: StandingEdits) -> None:
+        """Bring a file to what it was before ``change``, as far as others left it alone."""
+        if edits.superseded and not self._holds(change):
+            return  # rolled back at the time, and others have gone on from there
+        try:
+            match change.kind:
+                case "modify":
+                    self._restore_text(change, change.path)
+                case "create":
+                    self._remove_created(change)
+                case "delete":
+                    self._restore_deleted(change, edits)
+                case "rename":
+                    self._rename_back(change)
+        except (WorkspaceError, EditError) as error:
+            self._leave(change.path, str(error).removeprefix(f"{change.path} "))
+
+    def _holds(self, change: FileChange) -> bool:
+        """Whether the file is exactly what the change was to make of it."""
+        try:
+            current = self.draft.find(change.new_path or change.path)
+        except WorkspaceError:
+            return False
+        return (current.sha256 if current else "") == change.after
+
+    def _restore_text(self, change: FileChange, path: str) -> None:
+        """Give ``path`` the text it had before the change."""
+        current = self.draft.find(path)
+        if current is None:
+            self._leave(path, "was deleted since")
+        elif current.sha256 == change.after:
+            before = self._content(change.before, path)
+            if before is not None:
+                self._put(path, before, current)
+        elif current.sha256 != change.before:
+            self._merge_back(change, path, current)
+
+    def _merge_back(self, change: FileChange, path: str, current: Document) -> None:
+        before = self._content(change.before, path)
+        after = self._content(change.after, path)
+        if before is None or after is None:
+            return
+        merged = merge3(base=_text(after, path), ours=current.text, theirs=_text(before, path))
+        if merged.text != current.text:
+            self.draft.write(path, merged.text)
+        for conflict in merged.conflicts:
+            last = max(conflict.line, conflict.end_line - 1)
+            lines = (
+                f"line {conflict.line}"
+                if last == conflict.line
+                else (f"lines {conflict.line} to {last}")
+            )
+            self._leave(path, f"{lines} changed since")
+
+    def _remove_created(self, change: FileChange) -> None:
+        current = self.draft.find(change.path)
+        if current is None:
+            return
+        if current.sha256 == change.after:
+            self.draft.delete(change.path)
+        else:
+            self._leave(change.path, "was created by the mission and changed since")
+
+    def _restore_deleted(self, change: FileChange, edits: StandingEdits) -> None:
+        current = self.draft.find(change.path)
+        if current is not None:
+            if edits.applied and current.sha256 != change.before:
+                self._leave(change.path, "was created anew since")
+            return
+        before = self._content(change.before, change.path)
+        if before is not None:
+            self._put(change.path, before, None)
+
+    def _rename_back(self, change: FileChange) -> None:
+        old, new = self.draft.find(change.path), self.draft.find(change.new_path)
+        if new is None:
+            if old is None:
+                self._leave(change.path, f"{change.new_path} was deleted since")
+            elif old.sha256 != change.before:
+                self._restore_text(change, change.path)
+        elif old is None:
+            self.draft.rename(change.new_path, change.path)
+            self._restore_text(change, change.path)
+        elif old.sha256 == change.before:
+            # Killed between the two halves of the rename: the copy is what is too much.
+            if new.sha256 == change.after:
+                self.draft.delete(change.new_path)
+        else:
+            self._leave(change.path, "another file is in its place now")
+
+    def _content(self, sha256: str, path: str) -> bytes | None:
+        content = self._contents.get(sha256)
+        if content is None:
+            self._leave(path, "its old text is not kept any more")
+        return content
+
+    def _put(self, path: str, content: bytes, current: Document | None) -> None:
+        text, bom = text_file.decode(content, path)
+        if bom and (current is None or not current.bom):
+            text = "\ufeff" + text
+        self.draft.write(path, text)
+
+    def _leave(self, path: str, why: str) -> None:
+        note = f"{path}: {why}"
+        if note not in self.unrestored:
+            self.unrestored.append(note)
+
+
+def _text(content: bytes, path: str) -> str:
+    return text_file.decode(content, path)[0]
