@@ -1,0 +1,77 @@
+//! `opencode-tool-server`: a persistent process that searches, rewrites and inspects a workspace.
+//!
+//! It speaks newline-delimited JSON-RPC 2.0 on stdio with the methods of the Model Context
+//! Protocol, never writes to the workspace, and ends with its parent or with stdin.
+
+mod args;
+mod failure;
+mod language;
+mod mcp;
+mod parent;
+mod pattern;
+mod rpc;
+mod search;
+mod syntax_tree;
+mod text;
+mod tools;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--version]";
+
+fn main() -> ExitCode {
+    let options = match options(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    parent::die_with_parent();
+    rpc::serve(options)
+}
+
+/// What the command line says.
+pub struct Options {
+    /// The folder that calls without a `root` argument work in.
+    pub root: PathBuf,
+    /// The bound for cached texts, trees and search signatures together.
+    pub memory_bytes: usize,
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+    let mut root = None;
+    let mut memory_mib = 512usize;
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--version" => {
+                println!("opencode-tool-server {}", env!("CARGO_PKG_VERSION"));
+                return Ok(None);
+            }
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(None);
+            }
+            "--root" => root = Some(words.next().ok_or("--root needs a folder")?),
+            "--memory-mib" => {
+                let value = words.next().ok_or("--memory-mib needs a number")?;
+                memory_mib = value
+                    .parse()
+                    .map_err(|_| format!("--memory-mib needs a whole number, not {value:?}"))?;
+            }
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+    }
+    let root = match root {
+        Some(root) => PathBuf::from(root),
+        None => std::env::current_dir().map_err(|e| format!("no current folder: {e}"))?,
+    };
+    let root = std::path::absolute(&root).map_err(|e| format!("--root {}: {e}", root.display()))?;
+    Ok(Some(Options {
+        root,
+        memory_bytes: memory_mib << 20,
+    }))
+}

@@ -1,0 +1,265 @@
+//! Line-oriented search of one text, with the same matches as ripgrep.
+
+use std::io::Cursor;
+
+use grep::matcher::Matcher;
+use grep::regex::RegexMatcher;
+use grep::searcher::{
+    BinaryDetection, Searcher, SearcherBuilder, Sink, SinkContext, SinkContextKind, SinkMatch,
+};
+use serde::Serialize;
+
+use crate::failure::{Failure, Outcome};
+use crate::rpc::Cancel;
+use crate::text::{Text, columns};
+
+/// Longer lines are cut around the match in results.
+const MAX_LINE_BYTES: usize = 4096;
+const CUT_BYTES: usize = 1024;
+/// How far beyond a match a look-around assertion may look, as ripgrep has it.
+const MAX_LOOK_AHEAD: usize = 128;
+
+/// One occurrence of a pattern. Lines and columns are 1-based, offsets 0-based; a column counts
+/// characters, its UTF-16 twin the units that editors count.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    pub path: std::sync::Arc<str>,
+    pub line: u64,
+    pub column: usize,
+    pub utf16_column: usize,
+    pub byte_offset: u64,
+    pub end_byte_offset: u64,
+    /// The matching line or lines, without the last line's end.
+    pub text: String,
+    /// `text` is only the part of a very long line around the match.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// In searches for many patterns: the indices of those that match here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+pub struct Context {
+    pub before: usize,
+    pub after: usize,
+}
+
+/// Builds the searcher; one serves any number of texts, one after the other.
+pub fn searcher(multiline: bool, context: Context) -> Searcher {
+    SearcherBuilder::new()
+        .multi_line(multiline)
+        .line_number(true)
+        .before_context(context.before)
+        .after_context(context.after)
+        .bom_sniffing(false)
+        .binary_detection(BinaryDetection::none())
+        .build()
+}
+
+/// Collects matches of one text after the other, up to a limit for all of them.
+pub struct Collector<'a> {
+    pub matcher: &'a RegexMatcher,
+    pub cancel: &'a Cancel,
+    pub limit: usize,
+    pub count_only: bool,
+    pub found: Vec<Found>,
+    pub total: usize,
+    pub truncated: bool,
+    path: std::sync::Arc<str>,
+    pending_before: Vec<String>,
+    stopped: bool,
+}
+
+impl<'a> Collector<'a> {
+    pub fn new(
+        matcher: &'a RegexMatcher,
+        cancel: &'a Cancel,
+        limit: usize,
+        count_only: bool,
+    ) -> Self {
+        Self {
+            matcher,
+            cancel,
+            limit,
+            count_only,
+            found: Vec::new(),
+            total: 0,
+            truncated: false,
+            path: "".into(),
+            pending_before: Vec::new(),
+            stopped: false,
+        }
+    }
+
+    /// Searches one text. Returns how many matches it has.
+    pub fn search(&mut self, searcher: &mut Searcher, path: &str, text: &Text) -> Outcome<usize> {
+        let before = self.total;
+        self.path = path.into();
+        self.pending_before.clear();
+        let matcher = self.matcher;
+        let outcome = if text.is_binary() {
+            // ripgrep looks for NUL as it reads, so what it finds before one depends on its
+            // buffers: the same code over the same buffers gives the same answer.
+            searcher.set_binary_detection(BinaryDetection::quit(0));
+            let outcome = searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self);
+            searcher.set_binary_detection(BinaryDetection::none());
+            outcome
+        } else {
+            searcher.search_slice(matcher, &text.bytes, &mut *self)
+        };
+        outcome.map_err(|error| Failure::broken(format!("{path}: {error}")))?;
+        self.cancel.check()?;
+        Ok(self.total - before)
+    }
+
+    /// Whether the limit is reached, so that further texts need not be looked at.
+    pub fn is_full(&self) -> bool {
+        self.truncated || self.stopped
+    }
+}
+
+impl Sink for &mut Collector<'_> {
+    type Error = std::io::Error;
+
+    fn matched(&mut self, searcher: &Searcher, mat: &SinkMatch<'_>) -> std::io::Result<bool> {
+        let mut spans = Vec::new();
+        let range = mat.bytes_range_in_buffer();
+        occurrences(
+            searcher,
+            self.matcher,
+            mat.buffer(),
+            range.clone(),
+            &mut spans,
+        );
+        if self.cancel.is_set() {
+            self.stopped = true;
+            return Ok(false);
+        }
+        if self.count_only {
+            self.total += spans.len();
+            return Ok(true);
+        }
+        let block = &mat.buffer()[range.clone()];
+        let mut line = Lines::new(block, mat.line_number().unwrap_or(1));
+        for (start, end) in spans {
+            if self.found.len() == self.limit {
+                self.truncated = true;
+                return Ok(false);
+            }
+            let (start, end) = (start - range.start, end - range.start);
+            let (number, line_start) = line.of(start);
+            let (column, utf16_column) = columns(&block[line_start..start]);
+            let (text, cut) = excerpt(block, start, end.min(block.len()));
+            self.found.push(Found {
+                path: std::sync::Arc::clone(&self.path),
+                line: number,
+                column,
+                utf16_column,
+                byte_offset: mat.absolute_byte_offset() + start as u64,
+                end_byte_offset: mat.absolute_byte_offset() + end as u64,
+                text,
+                cut,
+                before: std::mem::take(&mut self.pending_before),
+                after: Vec::new(),
+                patterns: Vec::new(),
+            });
+            self.total += 1;
+        }
+        self.pending_before.clear();
+        Ok(true)
+    }
+
+    fn context(
+        &mut self,
+        _searcher: &Searcher,
+        context: &SinkContext<'_>,
+    ) -> std::io::Result<bool> {
+        let line = line_text(context.bytes());
+        match context.kind() {
+            SinkContextKind::After => {
+                if let Some(last) = self.found.last_mut() {
+                    last.after.push(line);
+                }
+            }
+            _ => self.pending_before.push(line),
+        }
+        Ok(true)
+    }
+}
+
+/// The occurrences within the lines that the searcher found to match.
+///
+/// A line is searched without its end, and several lines with a bounded view beyond them, so
+/// that `$` and word boundaries see what they saw in the search of the whole.
+fn occurrences(
+    searcher: &Searcher,
+    matcher: &RegexMatcher,
+    buffer: &[u8],
+    range: std::ops::Range<usize>,
+    spans: &mut Vec<(usize, usize)>,
+) {
+    let mut end = range.end;
+    if searcher.multi_line_with_matcher(matcher) {
+        end = (range.end + MAX_LOOK_AHEAD).min(buffer.len());
+    } else if buffer[range.clone()].last() == Some(&b'\n') {
+        end -= 1;
+    }
+    let _ = matcher.find_iter_at(&buffer[..end], range.start, |found| {
+        if found.start() >= range.end {
+            return false;
+        }
+        spans.push((found.start(), found.end()));
+        true
+    });
+}
+
+/// Line numbers and starts of ascending offsets in a block of lines.
+struct Lines<'a> {
+    block: &'a [u8],
+    number: u64,
+    start: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn new(block: &'a [u8], number: u64) -> Self {
+        Self {
+            block,
+            number,
+            start: 0,
+        }
+    }
+
+    fn of(&mut self, offset: usize) -> (u64, usize) {
+        while let Some(newline) = memchr::memchr(b'\n', &self.block[self.start..offset]) {
+            self.start += newline + 1;
+            self.number += 1;
+        }
+        (self.number, self.start)
+    }
+}
+
+fn line_text(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    excerpt(line, 0, 0).0
+}
+
+/// The text of a match's lines; of very long ones, the part around the match.
+fn excerpt(block: &[u8], start: usize, end: usize) -> (String, bool) {
+    let whole = block.strip_suffix(b"\n").unwrap_or(block);
+    let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
+    if whole.len() <= MAX_LINE_BYTES {
+        return (String::from_utf8_lossy(whole).into_owned(), false);
+    }
+    let from = start.saturating_sub(CUT_BYTES).min(whole.len());
+    let to = (end.min(start + CUT_BYTES) + CUT_BYTES).clamp(from, whole.len());
+    let part = String::from_utf8_lossy(&whole[from..to]).into_owned();
+    let part = part.trim_matches('\u{FFFD}').to_owned();
+    (part, true)
+}

@@ -1,0 +1,222 @@
+//! File contents as tools see them: without byte-order mark, UTF-16 turned into UTF-8.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use encoding_rs::{UTF_16BE, UTF_16LE};
+use sha2::{Digest, Sha256};
+
+/// The byte-order mark that a file began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bom {
+    None,
+    Utf8,
+    Utf16Le,
+    Utf16Be,
+}
+
+impl Bom {
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Utf8 => Some("utf-8"),
+            Self::Utf16Le => Some("utf-16le"),
+            Self::Utf16Be => Some("utf-16be"),
+        }
+    }
+}
+
+/// The text of one file or unsaved buffer.
+#[derive(Debug)]
+pub struct Text {
+    /// Without the mark. UTF-8 in most files, else whatever the file holds.
+    pub bytes: Vec<u8>,
+    pub bom: Bom,
+    /// Where the first NUL stands, which marks a binary file.
+    pub nul: Option<usize>,
+}
+
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+impl Text {
+    pub fn from_file_bytes(mut bytes: Vec<u8>) -> Self {
+        let bom = match bytes.as_slice() {
+            [0xEF, 0xBB, 0xBF, ..] => Bom::Utf8,
+            [0xFF, 0xFE, ..] => Bom::Utf16Le,
+            [0xFE, 0xFF, ..] => Bom::Utf16Be,
+            _ => Bom::None,
+        };
+        match bom {
+            Bom::None => {}
+            Bom::Utf8 => {
+                bytes.drain(..3);
+            }
+            Bom::Utf16Le => bytes = decode(UTF_16LE, &bytes[2..]),
+            Bom::Utf16Be => bytes = decode(UTF_16BE, &bytes[2..]),
+        }
+        let nul = memchr::memchr(0, &bytes);
+        Self { bytes, bom, nul }
+    }
+
+    /// An unsaved buffer. A leading U+FEFF counts as the mark of the file it will become.
+    pub fn from_buffer(text: String) -> Self {
+        Self::from_file_bytes(text.into_bytes())
+    }
+
+    pub fn is_binary(&self) -> bool {
+        self.nul.is_some()
+    }
+
+    /// The text, if it can be edited as UTF-8 and written back: else the reason why not.
+    pub fn editable(&self) -> Result<&str, &'static str> {
+        if matches!(self.bom, Bom::Utf16Le | Bom::Utf16Be) {
+            return Err("not UTF-8 (UTF-16)");
+        }
+        if self.is_binary() {
+            return Err("binary");
+        }
+        std::str::from_utf8(&self.bytes).map_err(|_| "not UTF-8")
+    }
+
+    /// SHA-256 of the bytes as they lie on disk, in hexadecimal; of UTF-16 files, of the
+    /// decoded text.
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        if self.bom == Bom::Utf8 {
+            hash.update(UTF8_MARK);
+        }
+        hash.update(&self.bytes);
+        hex(&hash.finalize())
+    }
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn decode(encoding: &'static encoding_rs::Encoding, bytes: &[u8]) -> Vec<u8> {
+    match encoding.decode_without_bom_handling(bytes).0 {
+        Cow::Borrowed(text) => text.as_bytes().to_vec(),
+        Cow::Owned(text) => text.into_bytes(),
+    }
+}
+
+/// A place in a text: all 1-based; columns count characters and UTF-16 units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+    pub utf16_column: usize,
+}
+
+/// Finds places of ascending byte offsets in one pass over the text.
+#[derive(Clone)]
+pub struct Locator<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl<'a> Locator<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            line: 1,
+            line_start: 0,
+        }
+    }
+
+    /// The place of a byte offset; offsets may go back within the current line only.
+    pub fn place(&mut self, offset: usize) -> Place {
+        if offset > self.at {
+            let passed = &self.bytes[self.at..offset];
+            self.line += memchr::memchr_iter(b'\n', passed).count();
+            if let Some(newline) = memchr::memrchr(b'\n', passed) {
+                self.line_start = self.at + newline + 1;
+            }
+            self.at = offset;
+        }
+        let (column, utf16_column) = columns(&self.bytes[self.line_start.min(offset)..offset]);
+        Place {
+            line: self.line,
+            column,
+            utf16_column,
+        }
+    }
+}
+
+/// The 1-based columns after `before`, the part of a line: in characters, in UTF-16 units.
+pub fn columns(before: &[u8]) -> (usize, usize) {
+    match std::str::from_utf8(before) {
+        Ok(text) => (
+            count_chars(text.as_bytes()) + 1,
+            text.as_bytes()
+                .iter()
+                .map(|&b| usize::from(b & 0xC0 != 0x80) + usize::from(b >= 0xF0))
+                .sum::<usize>()
+                + 1,
+        ),
+        Err(_) => {
+            let lossy = String::from_utf8_lossy(before);
+            (lossy.chars().count() + 1, lossy.encode_utf16().count() + 1)
+        }
+    }
+}
+
+/// Code points in valid UTF-8.
+pub fn count_chars(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&b| b & 0xC0 != 0x80).count()
+}
+
+/// Turns ascending byte offsets into code-point offsets in one pass.
+pub struct CharCounter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    chars: usize,
+}
+
+impl<'a> CharCounter<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            bytes: text.as_bytes(),
+            at: 0,
+            chars: 0,
+        }
+    }
+
+    pub fn chars_before(&mut self, offset: usize) -> usize {
+        self.chars += count_chars(&self.bytes[self.at..offset]);
+        self.at = offset;
+        self.chars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_characters_and_utf16_units() {
+        let text = "a\nü𝄞x\n".as_bytes();
+        let mut locator = Locator::new(text);
+        let at = text.iter().position(|&b| b == b'x').unwrap();
+        let place = locator.place(at);
+        assert_eq!((place.line, place.column, place.utf16_column), (2, 3, 4));
+    }
+
+    #[test]
+    fn marks_are_stripped_and_count_for_the_hash() {
+        let text = Text::from_file_bytes(b"\xEF\xBB\xBFx".to_vec());
+        assert_eq!(text.bytes, b"x");
+        let plain = Text::from_file_bytes(b"x".to_vec());
+        assert_ne!(text.sha256(), plain.sha256());
+        let wide = Text::from_file_bytes(b"\xFF\xFEh\0i\0".to_vec());
+        assert_eq!(wide.bytes, b"hi");
+        assert!(wide.editable().is_err());
+    }
+}
