@@ -103,6 +103,8 @@ class Child:
         self._drain: threading.Thread | None = None
         self._guard: _Guard | None = None
         try:
+            if guard and sys.platform != "win32":
+                self._guard = _Guard()
             self._popen = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
@@ -115,20 +117,18 @@ class Child:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
+            if self._guard is not None:
+                self._guard.stop()
             raise ToolUnavailable(f"cannot start {argv[0]}: {error.strerror or error}") from error
         self.pid = self._popen.pid
+        if self._guard is not None:
+            self._guard.watch(self.pid)
         self.stdout = cast("IO[bytes]", self._popen.stdout)
         if sys.platform == "win32":
             from orchestrator_core.runtime.windows_job import Job  # noqa: PLC0415 - no such API elsewhere
 
             self._job = Job(self._popen)
         self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
-        if guard and sys.platform != "win32":
-            try:
-                self._guard = _Guard(self.pid)
-            except OSError as error:
-                self.close(0)
-                raise ToolUnavailable(f"cannot guard {argv[0]}: {error.strerror}") from error
         if not merge_stderr:
             self._drain = threading.Thread(
                 target=self._drain_stderr, name=f"{self.name}-stderr", daemon=True
@@ -256,19 +256,28 @@ class Child:
 
 
 class _Guard:
-    """Kills the process group ``pid`` once the pipe that this process holds open is closed."""
+    """Kills a process group once the pipe that this process holds open is closed.
 
-    def __init__(self, pid: int) -> None:
-        script = f"read -r _; kill -s KILL -- -{pid}"
+    It runs before the process that it guards does, so that only an instant is left in which this
+    process could die with nobody knowing the group.
+    """
+
+    def __init__(self) -> None:
         self._popen = subprocess.Popen(
-            ["/bin/sh", "-c", script],
+            ["/bin/sh", "-c", 'read -r group && { read -r _; kill -s KILL -- "-$group"; }'],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             env={},
             cwd="/",
             start_new_session=True,
         )
+
+    def watch(self, group: int) -> None:
+        """Begin to guard the group."""
+        with contextlib.suppress(BrokenPipeError):  # somebody killed the guard
+            cast("IO[bytes]", self._popen.stdin).write(b"%d\n" % group)
 
     def stop(self) -> None:
         """End the guard without letting it act."""

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 write_lock = threading.Lock()
 cancelled: dict[object, threading.Event] = {}
@@ -17,14 +18,14 @@ overlays: dict[str, str] = {}
 ballast: list[bytearray] = []
 
 
-def send(message: dict) -> None:
+def send(message: dict[str, object]) -> None:
     data = json.dumps(message).encode() + b"\n"
     with write_lock:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 
 
-def answer(call_id: object, value: dict) -> None:
+def answer(call_id: object, value: dict[str, object]) -> None:
     text = [{"type": "text", "text": "a summary"}]
     send({"jsonrpc": "2.0", "id": call_id, "result": {"content": text, "structuredContent": value}})
 
@@ -35,7 +36,7 @@ def fail(call_id: object, code: int, message: str, data: object = None) -> None:
     )
 
 
-def run(call_id: object, name: str, arguments: dict, event: threading.Event) -> None:
+def run(call_id: object, name: str, arguments: dict[str, Any], event: threading.Event) -> None:
     if name == "echo":
         answer(
             call_id,

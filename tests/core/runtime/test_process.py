@@ -109,12 +109,18 @@ def test_the_group_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "import sys\n"
         "from orchestrator_core.runtime.process import Child\n"
         f"child = Child(['/bin/sh', '-c', {child_script!r}], stdin=False)\n"
+        "print('guarded', flush=True)\n"
         "sys.stdin.read()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(
-        [sys.executable, "-c", parent_script], stdin=subprocess.PIPE, env=environment
+        [sys.executable, "-c", parent_script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
     ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"guarded\n"
         child, grandchild = read_pid(tmp_path / "child"), read_pid(tmp_path / "grandchild")
         parent.kill()
     assert gone(child)
