@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from orchestrator_core.agents.words import BARE_GLOB, COMMAND_WORDS, GLOB_WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -125,24 +127,6 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
 
 _NAME = re.compile(r"[^\W\d]\w*(?:(?:\.|::)[^\W\d]\w*)*")
 _UNPRINTABLE = r"\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff"
-
-BARE_GLOB = re.compile(
-    r"(?:[\w.*?!@+~/-]|\[[^\]\s]+\]|\{[^{}\s]+\}|(?<=/)\([^()\s/]+\)(?=/))+(?:[\w*?/+-]|(?<=[]})]))"
-    r"|[\w.*/]"
-)
-"""A glob that needs no quotes, as a whole."""
-
-COMMAND_WORDS = frozenset(
-    "the a an all my our your command test tests check checks lint linter :".split()  # noqa: SIM905 (words read better in a row)
-)
-"""Words that do not begin a command line: ``run the tests with …`` is plain English."""
-
-GLOB_WORDS = frozenset(
-    """and or then in inside within under across the a an all any every each everything everywhere
-    whole entire this that my our of file files folder folders directory directories dir code
-    source project workspace repo repository codebase lang language please""".split()  # noqa: SIM905 (words read better in a row)
-) | {name for language, others in LANGUAGES.items() for name in (language, *others)}
-"""Words that mean something else after ``in``: as globs they are quoted."""
 
 _ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", '"': r"\""}
 

@@ -1,0 +1,1 @@
+"""Missions: plan, journal, policy, review."""
