@@ -50,11 +50,13 @@ class RunningTask(Struct, frozen=True):
     Attributes:
         worker: the worker's number.
         name: the task's function.
-        running_s: for how long.
+        started_ns: when it started, on the pool's clock: worker and start identify it.
+        running_s: for how long it has run.
     """
 
     worker: int
     name: str
+    started_ns: int
     running_s: float
 
 
@@ -379,7 +381,7 @@ class WorkStealingPool:
                 running_s = (now_ns - since_ns) / 1e9
                 if running_s >= longer_than_s:
                     name = getattr(call[0], "__qualname__", None) or repr(call[0])
-                    found.append(RunningTask(worker.seat.index, name, running_s))
+                    found.append(RunningTask(worker.seat.index, name, since_ns, running_s))
         return tuple(found)
 
     def stats(self) -> PoolStats:
