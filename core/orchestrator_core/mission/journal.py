@@ -1,52 +1,41 @@
 """The journal: every event of every mission, appended and never changed.
 
-Events are written by one thread in groups: what has gathered while one group went to the disk is
-the next. A group is one transaction and one sync of the disk, however many events it has, and an
-event's future is done only after that sync. So a mission's state is always the fold over what the
-journal has, and a process killed at any moment loses no event that somebody was told is safe.
+Events are written in groups (``mission.group_writer``), and an event's future is done only after
+its group was synced to the disk. So a process killed at any moment loses no event that somebody
+was told is safe, and what is acted on only after its event is safe can always be told from the
+journal.
 
 One live process may write; others read along.
 """
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import msgspec
 
 from orchestrator_core.errors import JournalError
 from orchestrator_core.events import AnyEvent
 from orchestrator_core.mission import journal_file
+from orchestrator_core.mission.group_writer import GroupWriter, Row
 from orchestrator_core.mission.owner_lock import OwnerLock
 from orchestrator_core.mission.summaries import MissionSummary, summaries
 from orchestrator_core.records import MissionStatus
-from orchestrator_core.runtime.future import Future
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-log = logging.getLogger(__name__)
+    from orchestrator_core.runtime.future import Future
 
-_COMPRESS_BYTES = 2048
-_WRITE_ATTEMPTS = 3
-_RETRY_S = 0.05
-_INSERT = "INSERT INTO events (mission, sequence, kind, body) VALUES (?, ?, ?, ?)"
-
+_KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
-
-
-class _Entry(NamedTuple):
-    event: AnyEvent
-    body: bytes
-    future: Future[AnyEvent] | None
 
 
 class Journal:
@@ -70,30 +59,26 @@ class Journal:
     ) -> None:
         self._file = folder / journal_file.FILE
         self._clock = clock
-        self._changed = threading.Condition()
-        self._pending: list[_Entry] = []
-        self._last: Future[AnyEvent] | None = None
+        self._order = threading.Lock()
         self._sequences: dict[str, int] = {}
-        self._closing = False
-        self._stuck = False
+        self._closed = False
         self._database_lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._lock: OwnerLock | None = None
-        self._writer: threading.Thread | None = None
+        self._owner_lock: OwnerLock | None = None
+        self._writer: GroupWriter | None = None
         if read_only:
             self._database = journal_file.open_for_reading(self._file)
             return
         _make_folder(folder)
-        self._lock = OwnerLock(folder / journal_file.LOCK_FILE)
+        self._owner_lock = OwnerLock(folder / journal_file.LOCK_FILE)
         try:
             self._database = journal_file.open_for_writing(self._file)
             rows = self._select("SELECT mission, MAX(sequence) FROM events GROUP BY mission")
         except BaseException:
-            self._lock.release()
+            self._owner_lock.release()
             raise
         self._sequences = dict(rows)
-        self._writer = threading.Thread(target=self._write_groups, name="journal", daemon=True)
-        self._writer.start()
+        self._writer = GroupWriter(self._database, self._database_lock, self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -104,45 +89,40 @@ class Journal:
     @property
     def read_only(self) -> bool:
         """Whether ``append`` is refused."""
-        return self._lock is None
+        return self._owner_lock is None
 
-    def append(self, event: AnyEvent) -> Future[AnyEvent]:
+    def append(self, event: AnyEvent) -> Future[None]:
         """Put an event behind all others; its order is settled when this returns.
 
         An event without a ``sequence`` gets the next one of its mission, one without ``at`` the
         present time.
 
         Returns:
-            Done with the event as written, once it is safe on disk; ends with ``JournalError``
-            when it could not be written. It is then tried again with the next ``append`` or
-            ``flush``, so that the order stays. Cancelling the future changes nothing.
+            Done once the event is safe on disk; ends with ``JournalError`` when it could not be
+            written. It is then tried again, in its place, with the next ``append`` or ``flush``.
+            Cancelling the future changes nothing.
 
         Raises:
             JournalError: the journal is closed or read-only, or the event has text that is no
                 Unicode.
         """
-        future: Future[AnyEvent] = Future()
-        with self._changed:
-            if self._closing or self._lock is None:
-                why = "closed" if self._closing else "read-only here"
+        with self._order:
+            if self._closed or self._writer is None:
+                why = "closed" if self._closed else "read-only here"
                 raise JournalError(f"the journal {self._file} is {why}: nothing can be added")
+            mission = event.mission_id
             if not event.sequence or not event.at:
                 event = msgspec.structs.replace(
                     event,
-                    sequence=event.sequence or self._sequences.get(event.mission_id, 0) + 1,
+                    sequence=event.sequence or self._sequences.get(mission, 0) + 1,
                     at=event.at or self._clock(),
                 )
             try:
                 body = _encode(event)
             except (UnicodeEncodeError, msgspec.MsgspecError) as error:
                 raise JournalError(f"an event cannot be written as JSON: {error}") from error
-            self._sequences[event.mission_id] = event.sequence
-            self._pending.append(_Entry(event, body, future))
-            self._last = future
-            if len(self._pending) == 1 or self._stuck:
-                self._stuck = False
-                self._changed.notify_all()
-        return future
+            self._sequences[mission] = event.sequence
+            return self._writer.add(Row(mission, event.sequence, _KINDS[type(event)], body))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was appended before is safe on disk.
@@ -151,15 +131,8 @@ class Journal:
             JournalError: it could not be written.
             TimeoutError: not within ``timeout_s``.
         """
-        with self._changed:
-            if self._stuck and self._pending:
-                self._last = Future()
-                self._pending[-1] = self._pending[-1]._replace(future=self._last)
-                self._stuck = False
-                self._changed.notify_all()
-            last = self._last
-        if last is not None:
-            last.result(timeout_s)
+        if self._writer is not None:
+            self._writer.flush(timeout_s)
 
     def events(self, mission_id: str | None = None) -> tuple[AnyEvent, ...]:
         """The events of one mission or of all, in the order they were appended.
@@ -168,7 +141,7 @@ class Journal:
             JournalDamaged: one cannot be read.
             JournalError: the journal cannot be used.
         """
-        self._settle()
+        self._flush_if_open()
         query, values = "SELECT id, body FROM events", ()
         if mission_id is not None:
             query, values = f"{query} WHERE mission = ?", (mission_id,)
@@ -181,7 +154,7 @@ class Journal:
             JournalDamaged: an event cannot be read.
             JournalError: the journal cannot be used.
         """
-        self._settle()
+        self._flush_if_open()
         rows = self._select(
             "SELECT id, body FROM events WHERE kind IN ('accepted', 'done', 'undone') ORDER BY id"
         )
@@ -225,79 +198,28 @@ class Journal:
         Raises:
             JournalError: events could not be written and are lost.
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._writer is not None:
-            self._writer.join()
+        with self._order:
+            if self._closed:
+                return
+            self._closed = True
+        lost = self._writer.close() if self._writer is not None else 0
         with self._database_lock:
             if self._database is not None:
                 self._database.close()
                 self._database = None
-        if self._lock is not None:
-            self._lock.release()
-        lost, self._pending = self._pending, []
+        if self._owner_lock is not None:
+            self._owner_lock.release()
         if lost:
-            raise JournalError(f"{len(lost)} events could not be written to {self._file}")
+            raise JournalError(f"{lost} events could not be written to {self._file}")
 
-    # The writer's thread
-
-    def _write_groups(self) -> None:
-        while True:
-            with self._changed:
-                while (not self._pending or self._stuck) and not self._closing:
-                    self._changed.wait()
-                group, self._pending = self._pending, []
-            if not group:
-                return
-            error = self._write(group)
-            if error is None:
-                for entry in group:
-                    if entry.future is not None:
-                        entry.future.set_result(entry.event)
-                continue
-            log.error("%s", error)
-            with self._changed:
-                # They keep their place: a journal with a gap could not be replayed.
-                self._pending[:0] = [entry._replace(future=None) for entry in group]
-                self._stuck = True
-                closing = self._closing
-            for entry in group:
-                if entry.future is not None:
-                    entry.future.set_exception(JournalError(str(error)))
-            if closing:
-                return
-
-    def _write(self, group: list[_Entry]) -> BaseException | None:
-        """Write a group in one transaction, again if it fails; answer the last error."""
-        rows = [
-            (event.mission_id, event.sequence, _kind(event), _packed(body))
-            for event, body, _ in group
-        ]
-        error: BaseException | None = None
-        for attempt in range(_WRITE_ATTEMPTS):
-            if attempt:
-                time.sleep(_RETRY_S)
-            try:
-                with self._database_lock:
-                    assert self._database is not None
-                    _insert(self._database, rows)
-            except sqlite3.Error as problem:
-                error = journal_file.translated(problem, self._file)
-            else:
-                return None
-        return error
-
-    # Reading
-
-    def _settle(self) -> None:
+    def _flush_if_open(self) -> None:
         """Have a read see all that was appended before."""
-        if self._lock is not None and not self._closing:
+        if not self._closed:
             self.flush()
 
     def _select(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
         with self._database_lock:
-            if self._database is None and self._lock is None and not self._closing:
+            if self._database is None and self._owner_lock is None and not self._closed:
                 self._database = journal_file.open_for_reading(self._file)
             if self._database is None:
                 return []
@@ -307,7 +229,7 @@ class Journal:
                 raise journal_file.translated(error, self._file) from error
 
     def _run(self, statement: str, values: tuple[str, ...] = ()) -> None:
-        if self._lock is None:
+        if self._writer is None:
             raise JournalError(f"the journal {self._file} is read-only here")
         self._select(statement, values)
 
@@ -316,27 +238,6 @@ class Journal:
             return _decode(zlib.decompress(body) if body[:1] == b"x" else body)
         except (msgspec.MsgspecError, zlib.error) as error:
             raise journal_file.damaged(self._file, f"event {row}: {error}") from error
-
-
-def _insert(database: sqlite3.Connection, rows: list[tuple[str, int, str, bytes]]) -> None:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        database.executemany(_INSERT, rows)
-        database.execute("COMMIT")
-    except sqlite3.Error:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-
-
-def _kind(event: AnyEvent) -> str:
-    kind = event.__struct_config__.tag
-    assert isinstance(kind, str)
-    return kind
-
-
-def _packed(body: bytes) -> bytes:
-    return zlib.compress(body) if len(body) > _COMPRESS_BYTES else body
 
 
 def _make_folder(folder: Path) -> None:

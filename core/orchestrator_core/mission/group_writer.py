@@ -1,0 +1,178 @@
+"""Group commit: many threads add rows, one thread writes them to SQLite in groups.
+
+What has gathered while one group went to the disk is the next group. A group is one transaction
+and one sync of the disk, however many rows it has: under load the sync's cost is shared, and an
+idle writer writes a single row at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator_core.errors import JournalError
+from orchestrator_core.mission.journal_file import translated
+from orchestrator_core.runtime.future import Future
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+_RETRY_S = 0.05
+_COMPRESS_BYTES = 2048
+_ROWS_AT_ONCE = 128  # four values each: well below the 999 that any SQLite takes
+
+
+class Row(NamedTuple):
+    """An event as a row; ``body`` is its JSON."""
+
+    mission: str
+    sequence: int
+    kind: str
+    body: bytes
+
+
+class Saved(Future[None]):
+    """Done once a group is safe on disk. Many await it, so none of them can cancel it."""
+
+    def cancel(self) -> bool:
+        """Change nothing: the group is written whoever waits for it."""
+        return self.cancelled()
+
+
+class GroupWriter:
+    """Writes rows from its own thread until it is closed. Safe from any thread.
+
+    Args:
+        database: where the rows go.
+        database_lock: held while the database is used.
+        file: what messages call the database.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, database_lock: threading.Lock, file: Path
+    ) -> None:
+        self._database = database
+        self._database_lock = database_lock
+        self._file = file
+        self._changed = threading.Condition()
+        self._rows: list[Row] = []
+        self._gathering = Saved()
+        self._writing: Saved | None = None
+        self._stuck = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def add(self, row: Row) -> Saved:
+        """Put a row behind all others.
+
+        Returns:
+            Done when it is safe on disk; ends with ``JournalError`` when it could not be written.
+            It is then tried again, in its place, with the next ``add`` or ``flush``.
+        """
+        with self._changed:
+            self._rows.append(row)
+            if len(self._rows) == 1 or self._stuck:
+                self._stuck = False
+                self._changed.notify()
+            return self._gathering
+
+    def flush(self, timeout_s: float | None) -> None:
+        """Wait until all rows added before are safe on disk.
+
+        Raises:
+            JournalError: they could not be written.
+            TimeoutError: not within ``timeout_s``.
+        """
+        with self._changed:
+            if self._rows:
+                self._stuck = False
+                self._changed.notify()
+                saved = self._gathering
+            else:
+                saved = self._writing
+        if saved is not None:
+            saved.result(timeout_s)
+
+    def close(self) -> int:
+        """Write what is left and end the thread; answers how many rows could not be written."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        return len(self._rows)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while (not self._rows or self._stuck) and not self._closing:
+                    self._changed.wait()
+                if not self._rows:
+                    return
+                rows, self._rows = self._rows, []
+                saved, self._gathering = self._gathering, Saved()
+                self._writing = saved
+            error = self._write(rows)
+            with self._changed:
+                self._writing = None
+                if error is not None:
+                    # They keep their place: a journal with a gap could not be replayed.
+                    self._rows[:0] = rows
+                    self._stuck = True
+                closing = self._closing
+            if error is None:
+                saved.set_result(None)
+                continue
+            log.error("%s", error)
+            saved.set_exception(error)
+            if closing:
+                return
+
+    def _write(self, rows: list[Row]) -> BaseException | None:
+        """Write a group, again if it fails; answer the last error."""
+        error: BaseException | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_RETRY_S)
+            try:
+                with self._database_lock:
+                    _insert(self._database, rows)
+            except sqlite3.Error as problem:
+                error = translated(problem, self._file)
+            except Exception as problem:  # noqa: BLE001 - whoever waits must be told of any error
+                error = JournalError(f"{self._file} cannot be written: {problem!r}")
+            else:
+                return None
+        return error
+
+
+def _insert(database: sqlite3.Connection, rows: list[Row]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        # SQLite runs without the GIL, but takes it back after each statement, against all other
+        # threads: few statements with many rows each keep out of their way.
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            values: list[object] = []
+            part = rows[start : start + _ROWS_AT_ONCE]
+            for mission, sequence, kind, body in part:
+                packed = zlib.compress(body) if len(body) > _COMPRESS_BYTES else body
+                values += (mission, sequence, kind, packed)
+            database.execute(_INSERTS[len(part)], values)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+_INSERTS = [  # by the number of rows
+    f"INSERT INTO events (mission, sequence, kind, body) VALUES {', '.join(['(?, ?, ?, ?)'] * n)}"  # noqa: S608 - made of constants alone
+    for n in range(_ROWS_AT_ONCE + 1)
+]

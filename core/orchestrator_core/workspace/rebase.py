@@ -1,0 +1,59 @@
+"""Carrying changes over to what the files hold now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from orchestrator_core.errors import StaleEdit
+from orchestrator_core.workspace.edits import diff_edits, merge3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.edits import Change
+
+
+def rebase(changes: Iterable[Change], workspace: Workspace) -> tuple[Change, ...]:
+    """The changes, computed anew from the files as they are now.
+
+    A file that others changed meanwhile is merged by lines. What comes out has not been reviewed
+    where a ``before`` differs from the one that went in.
+
+    Blocks on the disk.
+
+    Raises:
+        StaleEdit: both sides changed the same lines, or the file came, went or moved meanwhile.
+        WorkspaceError: a file cannot be read any more.
+    """
+    return tuple(_rebased(change, workspace) for change in changes)
+
+
+def _rebased(change: Change, workspace: Workspace) -> Change:
+    path, before = change.path, change.before
+    current = workspace.find(path)
+    if change.new_path and workspace.find(change.new_path) is not None:
+        raise StaleEdit(path, f"{change.new_path} was created by someone else")
+    if before is None:
+        if current is not None:
+            raise StaleEdit(path, f"{path} was created by someone else")
+        return change
+    if current is None:
+        raise StaleEdit(path, f"{path} was deleted while an edit to it was being made")
+    if current.sha256 == before.sha256:
+        return msgspec.structs.replace(change, before=current)  # the version may be another
+    if change.after_text is None:
+        raise StaleEdit(path, f"{path} was changed by someone else and is not deleted")
+    merged = merge3(base=before.text, ours=current.text, theirs=change.after_text)
+    if not merged.clean:
+        lines = ", ".join(str(conflict.line) for conflict in merged.conflicts)
+        raise StaleEdit(path, f"{path} was changed by someone else in the same place: line {lines}")
+    return msgspec.structs.replace(
+        change,
+        before=current,
+        after_text=merged.text,
+        edits=diff_edits(current.text, merged.text),
+        bom=current.bom,
+    )
