@@ -198,8 +198,7 @@ class RustToolPool:
     ) -> Future[Any]:
         """Call a tool; never blocks. The future's result is the tool's, as ``result_type``.
 
-        The call works in the pool's root unless ``arguments`` has another ``root``. Cancelling
-        the future, or the task that awaits it, stops the work.
+        Cancelling the future, or the task that awaits it, stops the work.
 
         Raises (from the future):
             ToolRejected: the tool answered with an error.
@@ -214,7 +213,7 @@ class RustToolPool:
         """
         params = {
             "name": name,
-            "arguments": {"root": str(self.root), **(arguments or {})},
+            "arguments": arguments or {},
             "_meta": {"orchestrator/structured": True},
         }
         return self._request(
@@ -227,15 +226,14 @@ class RustToolPool:
 
     def set_overlay(self, path: str, text: str) -> None:
         """From now on the file ``path`` (relative to the root) reads as ``text``."""
-        params = {"root": str(self.root), "path": path, "text": text}
-        line = encode("overlay/set", params)
+        line = encode("overlay/set", {"path": path, "text": text})
         with self._lock:
             self._overlays[path] = line
             self._broadcast(line)
 
     def clear_overlay(self, path: str) -> None:
         """From now on the file reads as it is on disk again."""
-        line = encode("overlay/clear", {"root": str(self.root), "path": path})
+        line = encode("overlay/clear", {"path": path})
         with self._lock:
             if self._overlays.pop(path, None) is not None:
                 self._broadcast(line)

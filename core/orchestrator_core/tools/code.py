@@ -13,6 +13,7 @@ tool process. They raise ``ToolRejected`` for wrong arguments (``data`` says whe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from orchestrator_core.runtime.tool_pool import RustToolPool
 
 T = TypeVar("T")
+
+MOST = 100_000_000
+"""The highest limit that the tools accept."""
 
 Documents = Mapping[str, str | None]
 """Texts by path that stand in for the files; ``None`` means that there is no such file."""
@@ -58,37 +62,87 @@ class Skipped(_Record, frozen=True):
 
 
 class RewriteResult(_Record, frozen=True):
-    """What a rewriting tool would change; nothing is written."""
+    """What a rewriting tool would change; nothing is written.
+
+    Attributes:
+        total: edits in all files.
+        selected: files that were looked at.
+    """
 
     files: tuple[FileEdits, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    total: int = 0
+    selected: int = 0
 
 
 class Match(_Record, frozen=True):
-    """One match: where it starts and ends, and the line it starts on."""
+    """A match of a text search.
+
+    Attributes:
+        column: in characters; ``utf16_column`` in UTF-16 units.
+        byte_offset: of the match in the file, and ``end_byte_offset`` of its end.
+        text: the line or lines that it is on.
+        before: lines of context; so is ``after``.
+        patterns: in searches for many patterns, the indices of those that match here.
+    """
 
     path: str
     line: int
     column: int
-    start: int
-    end: int
+    utf16_column: int
+    byte_offset: int
+    end_byte_offset: int
     text: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    patterns: tuple[int, ...] = ()
 
 
 class SearchResult(_Record, frozen=True):
-    """Matches, and whether a limit cut them short."""
+    """Matches in the order of paths and texts.
 
-    matches: tuple[Match, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    truncated: bool = False
+    Attributes:
+        files: files with a match.
+        selected: files that were looked at.
+        truncated: the limit left some out.
+    """
+
+    matches: tuple[Match, ...]
+    files: int
+    total: int
+    truncated: bool
+    selected: int = 0
+
+
+class NodeMatch(_Record, frozen=True):
+    """A node of a syntax tree that a pattern matches, and what its variables stand for."""
+
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    byte_offset: int
+    end_byte_offset: int
+    text: str
+    variables: dict[str, str | list[str]]
+
+
+class NodeSearchResult(_Record, frozen=True):
+    """Matches of a syntax-tree pattern; as :class:`SearchResult`."""
+
+    matches: tuple[NodeMatch, ...]
+    files: int
+    total: int
+    truncated: bool
 
 
 class SyntaxProblem(_Record, frozen=True):
-    """A place where a text does not parse."""
+    """A place where a text does not parse; ``text`` is what stands there or is missing."""
 
     line: int
     column: int
-    message: str = "syntax error"
+    text: str
 
 
 class SyntaxErrors(_Record, frozen=True):
@@ -99,12 +153,14 @@ class SyntaxErrors(_Record, frozen=True):
 
 
 class Symbol(_Record, frozen=True):
-    """A definition in a file's outline; ``name`` is qualified within the file."""
+    """A definition in a file; ``container`` is the dotted path of the classes around it."""
 
-    name: str
     kind: str
+    name: str
     line: int
+    column: int
     end_line: int
+    container: str = ""
 
 
 class FileText(_Record, frozen=True):
@@ -127,48 +183,78 @@ def apply_edits(text: str, edits: Sequence[TextEdit]) -> str:
 
 
 class CodeTools:
-    """What agents and verbs use to find and rewrite code."""
+    """What agents and verbs use to find and rewrite code.
 
-    def __init__(self, pool: RustToolPool) -> None:
+    Files are selected by ``globs`` (as ``rg -g`` takes them, ``!`` to exclude; a folder's name
+    means everything below it) or by ``paths``; ignore files are respected by globs, and files
+    that ``paths`` names are never ignored. With neither, it is the whole workspace.
+
+    Args:
+        pool: the processes that do the work.
+        timeout_s: the deadline of each call.
+    """
+
+    def __init__(self, pool: RustToolPool, *, timeout_s: float = 60.0) -> None:
         self._pool = pool
+        self._timeout_s = timeout_s
 
     async def glob(
         self,
         globs: Sequence[str] = (),
         *,
-        limit: int | None = None,
+        paths: Sequence[str] | None = None,
+        limit: int = MOST,
         documents: Documents | None = None,
     ) -> list[str]:
-        """The files that match any of ``globs`` (all, if there are none), sorted.
-
-        A glob that starts with ``!`` takes files away. Ignore files are respected.
-        """
-        result = await self._call("glob", _Paths, {"globs": list(globs), "limit": limit}, documents)
-        return list(result.paths)
+        """The selected files, in the order of their paths."""
+        arguments = {**_selection(globs, paths), "limit": limit}
+        return list((await self._call("glob", _Paths, arguments, documents)).paths)
 
     async def grep(
         self,
         pattern: str,
         *,
         globs: Sequence[str] = (),
+        paths: Sequence[str] | None = None,
         literal: bool = False,
         ignore_case: bool = False,
         word: bool = False,
         multiline: bool = False,
-        limit: int | None = None,
+        context: int = 0,
+        limit: int = 1000,
         documents: Documents | None = None,
     ) -> SearchResult:
-        """Every match of a regular expression (or, with ``literal``, of a plain text)."""
+        """What matches a regular expression (Rust syntax) or, with ``literal``, a plain text."""
         arguments = {
             "pattern": pattern,
-            "globs": list(globs),
-            "literal": literal,
-            "ignoreCase": ignore_case,
-            "word": word,
-            "multiline": multiline,
+            "contextBefore": context,
+            "contextAfter": context,
             "limit": limit,
+            **_syntax(literal=literal, ignore_case=ignore_case, word=word, multiline=multiline),
+            **_selection(globs, paths),
         }
         return await self._call("grep", SearchResult, arguments, documents)
+
+    async def multi_grep(
+        self,
+        patterns: Sequence[str],
+        *,
+        globs: Sequence[str] = (),
+        paths: Sequence[str] | None = None,
+        literal: bool = False,
+        ignore_case: bool = False,
+        word: bool = False,
+        limit: int = 1000,
+        documents: Documents | None = None,
+    ) -> SearchResult:
+        """What matches any of several patterns, in one pass."""
+        arguments = {
+            "patterns": list(patterns),
+            "limit": limit,
+            **_syntax(literal=literal, ignore_case=ignore_case, word=word),
+            **_selection(globs, paths),
+        }
+        return await self._call("multi_grep", SearchResult, arguments, documents)
 
     async def replace(
         self,
@@ -176,21 +262,23 @@ class CodeTools:
         replacement: str,
         *,
         globs: Sequence[str] = (),
+        paths: Sequence[str] | None = None,
         literal: bool = False,
         ignore_case: bool = False,
         word: bool = False,
         multiline: bool = False,
         documents: Documents | None = None,
     ) -> RewriteResult:
-        """The edits that replace every match; ``$1`` and ``$name`` stand for groups."""
+        """The edits that replace every match.
+
+        In ``replacement``, ``$1`` and ``${name}`` stand for groups and ``$$`` for a dollar sign;
+        with ``literal`` it is plain text.
+        """
         arguments = {
             "pattern": pattern,
             "replacement": replacement,
-            "globs": list(globs),
-            "literal": literal,
-            "ignoreCase": ignore_case,
-            "word": word,
-            "multiline": multiline,
+            **_syntax(literal=literal, ignore_case=ignore_case, word=word, multiline=multiline),
+            **_selection(globs, paths),
         }
         return await self._call("replace", RewriteResult, arguments, documents)
 
@@ -199,18 +287,19 @@ class CodeTools:
         pattern: str,
         *,
         globs: Sequence[str] = (),
+        paths: Sequence[str] | None = None,
         language: str | None = None,
-        limit: int | None = None,
+        limit: int = 1000,
         documents: Documents | None = None,
-    ) -> SearchResult:
+    ) -> NodeSearchResult:
         """Every node that a syntax-tree pattern with ``$META`` variables matches."""
         arguments = {
             "pattern": pattern,
-            "globs": list(globs),
             "language": language,
             "limit": limit,
+            **_selection(globs, paths),
         }
-        return await self._call("ast_search", SearchResult, arguments, documents)
+        return await self._call("ast_search", NodeSearchResult, arguments, documents)
 
     async def rewrite(
         self,
@@ -218,52 +307,69 @@ class CodeTools:
         rewrite: str,
         *,
         globs: Sequence[str] = (),
+        paths: Sequence[str] | None = None,
         language: str | None = None,
         documents: Documents | None = None,
     ) -> RewriteResult:
         """The edits that turn what ``pattern`` matches into ``rewrite``, by syntax tree.
 
-        ``language`` limits it to one language; otherwise each file's own decides.
+        ``language`` limits it to the files of one; otherwise each file's own decides.
         """
         arguments = {
             "pattern": pattern,
             "rewrite": rewrite,
-            "globs": list(globs),
             "language": language,
+            **_selection(globs, paths),
         }
         return await self._call("ast_rewrite", RewriteResult, arguments, documents)
 
     async def syntax_errors(
         self, paths: Sequence[str] = (), *, documents: Documents | None = None
     ) -> dict[str, SyntaxErrors]:
-        """The parse errors of ``paths`` and ``documents``; files of no known language are absent.
+        """The parse errors of ``paths`` and ``documents``; a file that parses has a count of 0.
 
-        A file that parses is present with a count of 0.
+        Files whose language has no grammar, and such as cannot be read as text, are absent.
         """
-        wanted = [*paths, *(p for p in (documents or {}) if p not in paths)]
-        result = await self._call("syntax", _Syntax, {"paths": wanted}, documents)
-        return {file.path: SyntaxErrors(file.count, file.first) for file in result.files}
+        documents = documents or {}
+        wanted = dict.fromkeys([*paths, *documents])
+        present = [path for path in wanted if documents.get(path, "") is not None]
+        if not present:
+            return {}
+        result = await self._call("syntax", _Syntax, {"paths": present}, documents)
+        return {
+            file.path: SyntaxErrors(file.errors, file.first[0] if file.first else None)
+            for file in result.files
+        }
 
     async def unified_diff(self, files: Sequence[FileText], *, context: int = 3) -> str:
-        """One unified diff of all files, as ``git apply`` takes it."""
-        arguments = {"files": files, "context": context}
-        return (await self._call("diff", _Diff, arguments)).diff
+        """One unified diff of all files, as ``patch`` and ``git apply`` take it."""
+        parts: list[str] = []
+        for modified, group in groupby(files, lambda f: None not in (f.before, f.after)):
+            for batch in [[*group]] if modified else [[file] for file in group]:
+                pairs = [
+                    {"path": f.path, "before": f.before or "", "after": f.after or ""}
+                    for f in batch
+                ]
+                arguments = {"files": pairs, "context": context}
+                diff = (await self._call("diff", _Diff, arguments)).diff
+                parts.append(diff if modified else _with_null_side(batch[0], diff))
+        return "".join(parts)
 
     async def minimal_edits(self, before: str, after: str) -> tuple[TextEdit, ...]:
-        """The smallest edits (by words, then lines) that turn ``before`` into ``after``."""
-        return (await self._call("edits", _Edits, {"before": before, "after": after})).edits
+        """The smallest line-wise edits, trimmed to what differs, from ``before`` to ``after``."""
+        result = await self._call("edits", _Edits, {"before": before, "after": after})
+        return result.files[0].edits
 
     async def outline(
         self,
-        paths: Sequence[str] = (),
-        *,
         globs: Sequence[str] = (),
+        *,
+        paths: Sequence[str] | None = None,
         documents: Documents | None = None,
-    ) -> dict[str, list[Symbol]]:
-        """The definitions of each file, in the order of its text."""
-        arguments = {"paths": list(paths), "globs": list(globs)}
-        result = await self._call("outline", _Outline, arguments, documents)
-        return {file.path: list(file.symbols) for file in result.files}
+    ) -> dict[str, tuple[Symbol, ...]]:
+        """The definitions of each selected file, in the order of its text."""
+        result = await self._call("outline", _Outline, _selection(globs, paths), documents)
+        return {file.path: file.symbols for file in result.files}
 
     async def _call(
         self,
@@ -275,7 +381,31 @@ class CodeTools:
         given = {key: value for key, value in arguments.items() if value is not None}
         if documents:
             given["documents"] = [{"path": p, "text": t} for p, t in documents.items()]
-        return await self._pool.submit(name, given, result_type=result_type)
+        return await self._pool.submit(
+            name, given, timeout_s=self._timeout_s, result_type=result_type
+        )
+
+
+def _selection(globs: Sequence[str], paths: Sequence[str] | None) -> dict[str, object]:
+    if paths is not None:
+        return {"paths": list(paths)}
+    return {"globs": list(globs), "respect_ignore": True}
+
+
+def _syntax(
+    *, literal: bool, ignore_case: bool, word: bool, multiline: bool = False
+) -> dict[str, object]:
+    return {"literal": literal, "ignoreCase": ignore_case, "word": word, "multiline": multiline}
+
+
+def _with_null_side(file: FileText, diff: str) -> str:
+    """The diff of a file that is created or deleted names ``/dev/null`` as the other side."""
+    if not diff:
+        return ""
+    old, new, rest = diff.split("\n", 2)
+    old = "--- /dev/null" if file.before is None else old
+    new = "+++ /dev/null" if file.after is None else new
+    return f"{old}\n{new}\n{rest}"
 
 
 class _Paths(_Record, frozen=True):
@@ -286,14 +416,18 @@ class _Diff(_Record, frozen=True):
     diff: str
 
 
-class _Edits(_Record, frozen=True):
+class _EditsOfFile(_Record, frozen=True):
     edits: tuple[TextEdit, ...]
+
+
+class _Edits(_Record, frozen=True):
+    files: tuple[_EditsOfFile, ...]
 
 
 class _FileSyntax(_Record, frozen=True):
     path: str
-    count: int
-    first: SyntaxProblem | None = None
+    errors: int
+    first: tuple[SyntaxProblem, ...] = ()
 
 
 class _Syntax(_Record, frozen=True):

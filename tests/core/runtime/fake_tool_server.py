@@ -40,7 +40,7 @@ def run(call_id: object, name: str, arguments: dict[str, Any], event: threading.
     if name == "echo":
         answer(
             call_id,
-            {"value": arguments.get("value"), "pid": os.getpid(), "root": arguments["root"]},
+            {"value": arguments.get("value"), "pid": os.getpid(), "root": sys.argv[2]},
         )
     elif name == "overlays":
         answer(call_id, dict(overlays))
