@@ -13,7 +13,7 @@ help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## Run the main job on a real package; TASK="…" runs another task
-	@$(BIN)/python -m tests.demo $(if $(TASK),--task '$(subst ','\'',$(TASK))')
+	@$(BIN)/python tests/demo.py $(if $(TASK),--task '$(subst ','\'',$(TASK))')
 
 test: setup ## Run the tests
 	@$(BIN)/pytest -m "not soak"

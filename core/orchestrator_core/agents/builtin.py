@@ -1,0 +1,130 @@
+"""The built-in backend: plans from the verb language, works with the code tools, no model.
+
+Planning ends with a preflight: patterns must compile, globs must match something, symbols must
+exist. What can be known to fail is refused before anything has changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator_core.agents.grammar import parse_task, plan_from_text
+from orchestrator_core.agents.verb_worker import VerbWorker
+from orchestrator_core.agents.verbs import (
+    Check,
+    Fix,
+    Format,
+    Rename,
+    Replace,
+    Rewrite,
+    Run,
+    patterns,
+)
+from orchestrator_core.errors import PlanError, TaskTextError, ToolRejected
+from orchestrator_core.records import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator_core.agents.verbs import Verb
+    from orchestrator_core.mission.agent import MissionRequest
+    from orchestrator_core.records import Plan, Task
+    from orchestrator_core.tools.toolbox import Toolbox
+
+NAME = "builtin"
+
+
+class BuiltinBackend:
+    """Planner and Worker of the verb language."""
+
+    name = NAME
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self.planner = VerbPlanner(toolbox)
+        self.worker = VerbWorker()
+
+
+class VerbPlanner:
+    """Turns the verb language into a plan that is known to be able to start."""
+
+    immediate = True
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    async def plan(self, request: MissionRequest) -> Plan:
+        """Parse the request and look ahead; see :class:`~mission.agent.Planner`."""
+        plan = request.plan or plan_from_text(request.text)
+        changed = False
+        for task, verb in _verbs(plan):
+            # What an earlier verb changes can make a later one possible.
+            await self._preflight(task, verb, first=not changed)
+            changed = changed or not isinstance(verb, Check | Format | Fix)
+        return plan
+
+    async def _preflight(self, task: Task, verb: Verb, *, first: bool) -> None:
+        code = self._toolbox.code
+        globs = verb.globs or task.files
+        try:
+            if first and globs and not await code.glob(patterns(globs)):
+                raise TaskTextError(_no_match(globs))
+            match verb:
+                case Replace():
+                    await code.replace(
+                        verb.pattern,
+                        verb.replacement,
+                        paths=[_PROBE],
+                        documents={_PROBE: ""},
+                        literal=verb.literal,
+                        word=verb.word,
+                        ignore_case=verb.ignore_case,
+                        multiline=verb.multiline,
+                    )
+                case Rewrite():
+                    await self._preflight_rewrite(verb)
+                case Rename() if first:
+                    await self._toolbox.rename.find(verb.old, patterns(globs))
+                case Fix(rules) if rules:
+                    await self._toolbox.lint.check_rules(rules)
+                case Run():
+                    self._toolbox.shell.require_trust()
+                case _:
+                    pass
+        except ToolRejected as error:
+            raise TaskTextError(f"{task.title}: {error}") from error
+
+    async def _preflight_rewrite(self, verb: Rewrite) -> None:
+        await self._toolbox.code.rewrite(
+            verb.pattern,
+            verb.replacement,
+            language=verb.language,
+            paths=[_PROBE],
+            documents={_PROBE: ""},
+        )
+
+
+_PROBE = "probe.py"
+"""An empty text that a pattern is tried on: an error in the pattern shows there."""
+
+
+def _verbs(plan: Plan) -> Iterator[tuple[Task, Verb]]:
+    problems: list[Problem] = []
+    found: list[tuple[Task, Verb]] = []
+    for task in plan.tasks:
+        texts = [step.text for step in task.steps] or [task.title]
+        for text in texts:
+            try:
+                found += [(task, statement.verb) for statement in parse_task(text)]
+            except TaskTextError as error:
+                problems.append(Problem(1, 1, f"{task.id}: {error}"))
+    if problems:
+        raise PlanError(problems)
+    yield from found
+
+
+def _no_match(globs: tuple[str, ...]) -> str:
+    shown = ", ".join(globs)
+    return (
+        f"in {shown}: no file matches. Paths are relative to the workspace; files that "
+        ".gitignore names are not looked at."
+    )

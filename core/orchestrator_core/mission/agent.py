@@ -1,0 +1,125 @@
+"""Who plans and works: the protocols that every backend implements.
+
+A backend brings a Planner and a Worker. The Planner turns a request into a plan; the Worker
+carries out one task by changing a draft, never the workspace. Whether the draft's changes
+count is not for an agent to say: the Reviewer checks them and the Commander applies them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from orchestrator_core.records import CheckResult, Mode, Plan, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator_core.runtime.worker_pool import WorkStealingPool
+    from orchestrator_core.tools.toolbox import Toolbox
+    from orchestrator_core.workspace.draft import Draft
+
+
+class MissionRequest(Struct, frozen=True, kw_only=True):
+    """What a person asks for.
+
+    Attributes:
+        text: the task in the verb language or plain words; empty where ``plan`` is given.
+        plan: a plan that is carried out as it is.
+        plan_file: where ``plan`` came from, relative to the workspace; its ticks are kept there.
+        dry_run: nothing is changed; the report carries the diff.
+    """
+
+    text: str = ""
+    plan: Plan | None = None
+    plan_file: str = ""
+    mode: Mode = Mode.NORMAL
+    backend: str = "builtin"
+    dry_run: bool = False
+
+
+class Outcome(Struct, frozen=True):
+    """What a Worker says of a task that it carried out.
+
+    Attributes:
+        notes: what the person should know: files left alone, mentions not renamed.
+        checks: checks that ran as part of the work, for the receipt.
+    """
+
+    notes: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What a Worker has for one task.
+
+    Attributes:
+        draft: the task's own view of the workspace; all changes go there.
+        pool: where blocking work on single files goes.
+        progress: tells how far the task is: files done, files in all.
+        originals: the files that the mission has changed so far, with their texts from before
+            it began; None for a file that it created. Blocks on the disk.
+    """
+
+    mission_id: str
+    task: Task
+    draft: Draft
+    toolbox: Toolbox
+    pool: WorkStealingPool
+    progress: Callable[[int, int], None]
+    originals: Callable[[], dict[str, str | None]]
+
+
+class Planner(Protocol):
+    """Turns a request into a plan."""
+
+    @property
+    def immediate(self) -> bool:
+        """Whether planning is quick enough to be done before the request is accepted."""
+        ...
+
+    async def plan(self, request: MissionRequest) -> Plan:
+        """Make the plan.
+
+        Raises:
+            RequestError: the request cannot be carried out as written; nothing was changed.
+            AgentError: the planner itself failed.
+        """
+        ...
+
+
+class Worker(Protocol):
+    """Carries out one task."""
+
+    async def perform(self, context: TaskContext) -> Outcome:
+        """Change ``context.draft`` until the task is done.
+
+        Cancelling the coroutine stops the work, its tool calls included.
+
+        Raises:
+            AgentError: the task cannot be done; the message says why.
+            ToolError: a tool failed.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """A planner and a worker under one name."""
+
+    @property
+    def name(self) -> str:
+        """What ``--backend`` and ``orchestrator.backend`` call it."""
+        ...
+
+    @property
+    def planner(self) -> Planner:
+        """Who plans."""
+        ...
+
+    @property
+    def worker(self) -> Worker:
+        """Who works."""
+        ...

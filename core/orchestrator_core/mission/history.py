@@ -1,0 +1,111 @@
+"""The missions of a workspace as its journal tells them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from orchestrator_core.errors import RequestError
+from orchestrator_core.events import EditsApplied, EditsIntended, MissionAccepted, MissionUndone
+from orchestrator_core.mission.mission import task_reports
+from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.records import MissionStatus, TaskReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator_core.events import AnyEvent
+
+
+class MissionOverview(Struct, frozen=True):
+    """A mission in ``status``.
+
+    Attributes:
+        started_at: seconds since the epoch.
+        duration_s: 0 while it runs, or when it was cut short.
+    """
+
+    mission: str
+    text: str
+    status: MissionStatus
+    started_at: float
+    duration_s: float
+    reason: str
+    tasks: tuple[TaskReport, ...]
+    files_changed: tuple[str, ...]
+
+
+def by_mission(events: Iterable[AnyEvent]) -> dict[str, list[AnyEvent]]:
+    """The events of each mission, missions in the order of their beginning."""
+    missions: dict[str, list[AnyEvent]] = {}
+    for event in events:
+        missions.setdefault(event.mission_id, []).append(event)
+    return missions
+
+
+def overview(events: list[AnyEvent]) -> MissionOverview:
+    """What a mission's events say of it."""
+    accepted = events[0]
+    assert isinstance(accepted, MissionAccepted)
+    state = MissionState(accepted.mission_id)
+    for event in events:
+        state = fold(state, event)
+    tasks = task_reports(state, events)
+    return MissionOverview(
+        mission=accepted.mission_id,
+        text=accepted.text,
+        status=state.status,
+        started_at=accepted.at,
+        duration_s=state.duration_s,
+        reason=state.reason,
+        tasks=tasks,
+        files_changed=tuple(sorted({path for task in tasks for path in task.files})),
+    )
+
+
+def to_undo(events: Iterable[AnyEvent], mission_id: str | None) -> list[AnyEvent]:
+    """The events of the mission that an undo is about; by default the newest with edits.
+
+    Raises:
+        RequestError: there is no such mission, or it changed nothing.
+    """
+    missions = by_mission(events)
+    if mission_id is not None:
+        if mission_id not in missions:
+            raise RequestError(f"there is no mission {mission_id}: `status` lists them")
+        if not _has_edits(missions[mission_id]):
+            raise RequestError(f"mission {mission_id} has no edits to take back")
+        return missions[mission_id]
+    for candidate in reversed(missions.values()):
+        if _has_edits(candidate):
+            return candidate
+    raise RequestError("no mission has edits to take back")
+
+
+def to_retry(events: Iterable[AnyEvent], mission_id: str | None) -> MissionAccepted:
+    """The mission that a retry is about; by default the newest that did not end well.
+
+    Raises:
+        RequestError: there is none.
+    """
+    for candidate in reversed(by_mission(events).values()):
+        accepted, found = candidate[0], overview(candidate)
+        assert isinstance(accepted, MissionAccepted)
+        ended_badly = found.status in (MissionStatus.FAILED, MissionStatus.CANCELLED)
+        if found.mission == mission_id or (mission_id is None and ended_badly):
+            return accepted
+    raise RequestError(
+        "no mission failed or was stopped" if mission_id is None else f"no mission {mission_id}"
+    )
+
+
+def _has_edits(events: list[AnyEvent]) -> bool:
+    """Whether edits were made, or begun, that nobody took back."""
+    standing = False
+    for event in events:
+        if isinstance(event, EditsIntended | EditsApplied):
+            standing = True
+        elif isinstance(event, MissionUndone):
+            standing = False
+    return standing

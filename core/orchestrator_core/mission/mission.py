@@ -1,0 +1,149 @@
+"""A mission as its callers hold it: identity, state, stop, and the report at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from orchestrator_core.events import EditsApplied, EditsIntended, TaskReviewed
+from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.records import MissionReport, MissionStatus, TaskReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.agent import MissionRequest
+    from orchestrator_core.records import Receipt
+
+TITLE_LENGTH = 60
+
+
+class Mission:
+    """One mission. Lives on the event loop; not thread-safe.
+
+    Attributes:
+        id: unique in the workspace.
+        title: the first line of what was asked, shortened.
+        state: the fold of its events.
+        events: all of them, in order.
+    """
+
+    def __init__(self, mission_id: str, request: MissionRequest) -> None:
+        self.id = mission_id
+        self.request = request
+        self.title = _shorten(request.plan.title if request.plan else request.text)
+        self.state = MissionState(mission_id)
+        self.events: list[AnyEvent] = []
+        self.stop_reason: str | None = None
+        self.on_stop: Callable[[str], None] | None = None
+        self._report: asyncio.Future[MissionReport] = asyncio.get_running_loop().create_future()
+
+    def add(self, event: AnyEvent) -> None:
+        """Take note of an event."""
+        self.events.append(event)
+        self.state = fold(self.state, event)
+
+    def stop(self, reason: str) -> bool:
+        """Ask the mission to end; it is over when :meth:`wait` returns.
+
+        Returns:
+            Whether it was still running.
+        """
+        if self.ended or self.stop_reason is not None:
+            return False
+        self.stop_reason = reason
+        if self.on_stop is not None:
+            self.on_stop(reason)
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the report is there."""
+        return self._report.done()
+
+    @property
+    def report(self) -> MissionReport:
+        """The report; only once the mission has ended."""
+        return self._report.result()
+
+    async def wait(self) -> MissionReport:
+        """Wait for the end. Cancelling the wait does not stop the mission."""
+        return await asyncio.shield(self._report)
+
+    def finish(self, report: MissionReport) -> None:
+        """Set the report, once."""
+        self._report.set_result(report)
+
+    @property
+    def summary(self) -> str:
+        """One line on how it went."""
+        if not self.ended:
+            return f"{self.title}: running"
+        return summarise(self.title, self.report)
+
+
+def build_report(
+    mission: Mission, *, duration_s: float, stats: dict[str, object], diff: str = ""
+) -> MissionReport:
+    """The result that front ends show, from the mission's events."""
+    state = mission.state
+    tasks = task_reports(state, mission.events, dry_run=mission.request.dry_run)
+    changed = () if state.status is MissionStatus.FAILED else tasks
+    return MissionReport(
+        mission=mission.id,
+        status=state.status,
+        tasks=tasks,
+        files_changed=tuple(sorted({path for task in changed for path in task.files})),
+        duration_s=duration_s,
+        stats=stats,
+        reason=state.reason,
+        dry_run=mission.request.dry_run,
+        diff=diff,
+    )
+
+
+def task_reports(
+    state: MissionState, events: Sequence[AnyEvent], *, dry_run: bool = False
+) -> tuple[TaskReport, ...]:
+    """Each task with the files that it changed (would change, in a dry run) and its receipt."""
+    files: dict[str, dict[str, None]] = {}
+    receipts: dict[str, Receipt] = {}
+    for event in events:
+        if isinstance(event, TaskReviewed):
+            receipts[event.task_id] = event.receipt
+        elif isinstance(event, EditsIntended if dry_run else EditsApplied):
+            changed = files.setdefault(event.task_id, {})
+            changed.update(dict.fromkeys(c.new_path or c.path for c in event.changes))
+    return tuple(
+        TaskReport(
+            id=task.id,
+            title=task.title,
+            status=state.tasks[task.id].state,
+            files=tuple(sorted(files.get(task.id, ()))),
+            receipt=receipts.get(task.id),
+            reason=state.tasks[task.id].reason,
+            notes=state.tasks[task.id].notes,
+        )
+        for task in (state.plan.tasks if state.plan else ())
+    )
+
+
+def summarise(title: str, report: MissionReport) -> str:
+    """One line on how a mission went."""
+    files = len(report.files_changed)
+    counted = f"{files} file{'s' if files != 1 else ''}"
+    match report.status:
+        case MissionStatus.DONE if report.dry_run:
+            return f"{title}: would change {counted}"
+        case MissionStatus.DONE:
+            return f"{title}: done, {counted} changed"
+        case MissionStatus.CANCELLED:
+            return f"{title}: stopped, {counted} changed before"
+        case _:
+            return f"{title}: failed, its edits were undone. {report.reason}"
+
+
+def _shorten(text: str) -> str:
+    line = next(iter(text.strip().splitlines()), "")
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"

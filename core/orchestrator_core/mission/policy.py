@@ -1,0 +1,164 @@
+"""What comes next in a mission: events in, actions out, no clock, no I/O.
+
+The Commander feeds every journalled event to the policy and performs the actions that it
+answers. Keeping the decision apart from the performing makes every path of a mission
+testable without running one, and makes a replayed journal lead to the same decisions.
+
+Work per event is proportional to the tasks that the event concerns, so a plan of 10,000
+tasks costs ten times one of 1,000.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from orchestrator_core.events import AnyEvent, MissionPlanned, TaskFinished
+from orchestrator_core.records import MissionStatus, TaskState
+
+if TYPE_CHECKING:
+    import random
+
+
+class StartTask(Struct, frozen=True):
+    """Give the task to a worker: all that it depends on is done."""
+
+    task_id: str
+
+
+class SkipTask(Struct, frozen=True):
+    """Record the task as cancelled: it will not start any more."""
+
+    task_id: str
+    reason: str
+
+
+class StopTask(Struct, frozen=True):
+    """Cancel the running task; it answers with a TaskFinished."""
+
+    task_id: str
+
+
+class FinishMission(Struct, frozen=True):
+    """Nothing is left to do. A failed mission's edits are to be taken back first."""
+
+    status: MissionStatus
+    reason: str
+
+
+Action = StartTask | SkipTask | StopTask | FinishMission
+
+
+class MissionPolicy:
+    """Decides for one mission. Not thread-safe: the mission's coroutine owns it."""
+
+    def __init__(self) -> None:
+        self._waits_for: dict[str, int] = {}
+        self._dependents: dict[str, list[str]] = {}
+        self._titles: dict[str, str] = {}
+        self._pending: dict[str, None] = {}
+        self._running: dict[str, None] = {}
+        self._done = 0
+        self._ending: MissionStatus | None = None
+        self._reason = ""
+        self._finished = False
+
+    def handle(self, event: AnyEvent) -> list[Action]:
+        """Take note of an event and answer what to do now."""
+        match event:
+            case MissionPlanned():
+                return self._planned(event)
+            case TaskFinished():
+                return self._task_finished(event)
+            case _:
+                return []
+
+    def stop(self, reason: str) -> list[Action]:
+        """The person wants the mission to end: stop what runs, skip what waits."""
+        return self._end(MissionStatus.CANCELLED, reason)
+
+    def fail(self, reason: str) -> list[Action]:
+        """The mission cannot go on, for example because its time is over."""
+        return self._end(MissionStatus.FAILED, reason)
+
+    def _planned(self, event: MissionPlanned) -> list[Action]:
+        starts: list[Action] = []
+        tasks = event.plan.tasks
+        finished = {task.id for task in tasks if task.state is TaskState.DONE}
+        for task in tasks:
+            self._titles[task.id] = task.title
+            if task.id in finished:
+                self._done += 1
+                continue
+            waits = [dependency for dependency in task.depends if dependency not in finished]
+            self._waits_for[task.id] = len(waits)
+            for dependency in waits:
+                self._dependents.setdefault(dependency, []).append(task.id)
+            if waits:
+                self._pending[task.id] = None
+            else:
+                self._running[task.id] = None
+                starts.append(StartTask(task.id))
+        return starts or self._finish_if_idle()
+
+    def _task_finished(self, event: TaskFinished) -> list[Action]:
+        self._running.pop(event.task_id, None)
+        self._pending.pop(event.task_id, None)
+        if event.state is TaskState.DONE:
+            self._done += 1
+            starts = [] if self._ending else self._release(event.task_id)
+            return starts or self._finish_if_idle()
+        if self._ending is None:
+            status = (
+                MissionStatus.FAILED if event.state is TaskState.FAILED else MissionStatus.CANCELLED
+            )
+            title = self._titles.get(event.task_id, event.task_id)
+            return self._end(status, f"{event.task_id} ({title}): {event.reason}")
+        return self._finish_if_idle()
+
+    def _release(self, task_id: str) -> list[Action]:
+        starts: list[Action] = []
+        for dependent in self._dependents.pop(task_id, ()):
+            self._waits_for[dependent] -= 1
+            if self._waits_for[dependent] == 0 and dependent in self._pending:
+                del self._pending[dependent]
+                self._running[dependent] = None
+                starts.append(StartTask(dependent))
+        return starts
+
+    def _end(self, status: MissionStatus, reason: str) -> list[Action]:
+        if self._ending is not None:
+            return []
+        self._ending, self._reason = status, reason
+        why = "not started: the mission was stopped"
+        if status is MissionStatus.FAILED:
+            why = "not started: another task failed"
+        actions: list[Action] = [StopTask(task_id) for task_id in self._running]
+        actions += [SkipTask(task_id, why) for task_id in self._pending]
+        return actions or self._finish_if_idle()
+
+    def _finish_if_idle(self) -> list[Action]:
+        if self._finished or self._running or (self._pending and self._ending):
+            return []
+        if self._pending:
+            # Unreachable for a validated plan: a cycle would leave tasks waiting for ever.
+            return self._end(MissionStatus.FAILED, "tasks wait for each other")
+        self._finished = True
+        return [FinishMission(self._ending or MissionStatus.DONE, self._reason)]
+
+
+def retry_delay_s(
+    attempt: int, rng: random.Random, *, first_s: float = 0.5, cap_s: float = 30.0
+) -> float:
+    """The pause before the next attempt: exponential with full jitter.
+
+    Args:
+        attempt: the attempt that failed, from 1.
+        rng: source of the jitter.
+        first_s: the upper bound after the first attempt; it doubles with each.
+        cap_s: the upper bound is never above this.
+
+    Source: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+    """
+    return rng.uniform(0, min(cap_s, first_s * 2 ** (attempt - 1)))

@@ -1,0 +1,305 @@
+"""The facade that every front end uses: the missions of one workspace, from open to close.
+
+All methods are to be called on the event loop that :meth:`Orchestrator.open` ran on. Nothing is
+global: two orchestrators in one process do not know of each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from orchestrator_core.agents.builtin import BuiltinBackend
+from orchestrator_core.errors import MissingFile, PlanError, RequestError
+from orchestrator_core.events import MissionUndone
+from orchestrator_core.mission import history, plan_language
+from orchestrator_core.mission.agent import MissionRequest
+from orchestrator_core.mission.commander import Commander
+from orchestrator_core.mission.mission import Mission, build_report
+from orchestrator_core.mission.restore import revert
+from orchestrator_core.records import Mode, Plan
+from orchestrator_core.services import Services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator_core.config import Settings
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.agent import Backend
+    from orchestrator_core.mission.engine import Listener
+    from orchestrator_core.mission.history import MissionOverview
+    from orchestrator_core.places import Places
+    from orchestrator_core.services import ApplierFactory
+    from orchestrator_core.workspace.documents import Workspace
+
+
+class WrittenPlan(Struct, frozen=True):
+    """A plan that was written to a file.
+
+    Attributes:
+        path: relative to the workspace.
+        replaced: where the plan that stood there before was put; empty if there was none.
+    """
+
+    path: str
+    plan: Plan
+    replaced: str = ""
+
+
+class UndoReport(Struct, frozen=True):
+    """What an undo did: files brought back, and those that could not be."""
+
+    mission: str
+    files_restored: tuple[str, ...]
+    unrestored: tuple[str, ...]
+
+
+class Orchestrator:
+    """Missions of one workspace. Open it with :meth:`open`, close it with :meth:`close`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._missions: dict[str, Mission] = {}
+        self._conducting: set[asyncio.Task[None]] = set()
+        self._backends: dict[str, Backend] = {
+            backend.name: backend for backend in (BuiltinBackend(services.engine.toolbox),)
+        }
+
+    @classmethod
+    async def open(
+        cls,
+        root: Path,
+        settings: Settings,
+        listener: Listener,
+        *,
+        applier: ApplierFactory | None = None,
+        places: Places | None = None,
+    ) -> Self:
+        """Construct everything that the missions of a workspace need.
+
+        Raises:
+            WorkspaceError: the folder does not exist or cannot be read.
+        """
+        services = await Services.open(root, settings, listener, applier=applier, places=places)
+        return cls(services)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The documents."""
+        return self._services.engine.workspace
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._services.engine.settings
+
+    def request(
+        self,
+        text: str,
+        *,
+        mode: Mode | None = None,
+        backend: str | None = None,
+        dry_run: bool = False,
+    ) -> MissionRequest:
+        """A request with the settings' defaults filled in.
+
+        Raises:
+            RequestError: there is no such backend, or it does not know the mode.
+        """
+        request = MissionRequest(
+            text=text,
+            mode=mode or self.settings.mode,
+            backend=backend or self.settings.backend,
+            dry_run=dry_run,
+        )
+        self._backend(request)
+        return request
+
+    async def request_from_file(self, path: str, **choices: Any) -> MissionRequest:
+        """A request that carries out a plan file; see :meth:`request` for the choices.
+
+        Raises:
+            PlanError: the file has mistakes; each is named with line and column.
+            RequestError: there is no such file, or nothing in it is left to do.
+        """
+        workspace = self.workspace
+        try:
+            document = await self._services.engine.pool.submit(workspace.read, path)
+        except MissingFile as error:
+            raise RequestError(
+                f"there is no plan at {path}: write one (/plan makes it from a text)"
+            ) from error
+        parsed = plan_language.parse(document.text, check_step=self._services.step_problem)
+        problems = [problem for problem in parsed.problems if problem.severity == "error"]
+        if problems:
+            raise PlanError(problems, source=path)
+        request = self.request(parsed.plan.title, **choices)
+        return MissionRequest(
+            text=request.text,
+            plan=parsed.plan,
+            plan_file=path,
+            mode=request.mode,
+            backend=request.backend,
+            dry_run=request.dry_run,
+        )
+
+    def has_plan(self) -> bool:
+        """Whether the plan file exists."""
+        return (self.workspace.root / self.settings.plan_file).is_file()
+
+    async def plan(self, request: MissionRequest) -> Plan:
+        """What a mission would do, without doing it.
+
+        Raises:
+            RequestError: the request cannot be carried out as written.
+        """
+        async with self._services.engine.concurrency.acquire(role="planner"):
+            return await self._backend(request).planner.plan(request)
+
+    async def write_plan(self, request: MissionRequest) -> WrittenPlan:
+        """Plan, and write the plan file; one that stands there is put into the archive."""
+        plan = await self.plan(request)
+        replaced = await self._services.engine.pool.submit(
+            self._services.write_plan, plan_language.render(plan)
+        )
+        return WrittenPlan(path=self.settings.plan_file, plan=plan, replaced=replaced)
+
+    async def start(self, request: MissionRequest) -> Mission:
+        """Accept a mission and carry it out in the background.
+
+        What can be known to be wrong is refused here, before anything has changed.
+
+        Raises:
+            RequestError: the request cannot be carried out as written.
+        """
+        backend = self._backend(request)
+        plan = await self.plan(request)
+        if len(plan.tasks) > self.settings.limits.tasks:
+            raise RequestError(
+                f"the plan has {len(plan.tasks)} tasks, more than orchestrator.limits.tasks "
+                f"({self.settings.limits.tasks}) allows"
+            )
+        if not request.dry_run:
+            await self._services.open_journal()
+        mission = Mission(_new_id(), request)
+        self._missions[mission.id] = mission
+        conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
+        self._conducting.add(conducting)
+        conducting.add_done_callback(self._conducting.discard)
+        return mission
+
+    def stop(self, mission_id: str | None, reason: str) -> list[str]:
+        """Ask one running mission, or all, to end.
+
+        Returns:
+            The ids of those that were running.
+
+        Raises:
+            RequestError: no mission has that id.
+        """
+        if mission_id is not None and mission_id not in self._missions:
+            raise RequestError(f"no mission {mission_id} is running here")
+        return [
+            mission.id
+            for mission in list(self._missions.values())
+            if mission_id in (None, mission.id) and mission.stop(reason)
+        ]
+
+    async def retry(self, mission_id: str | None = None) -> Mission:
+        """Start a mission again from its text; the newest that did not end well by default.
+
+        Raises:
+            RequestError: there is none.
+        """
+        accepted = history.to_retry(await self._journalled(), mission_id)
+        request = self.request(accepted.text, mode=accepted.mode, backend=accepted.backend)
+        return await self.start(request)
+
+    async def undo(self, mission_id: str | None = None) -> UndoReport:
+        """Take back what a mission changed; the newest that changed something by default.
+
+        Later changes by others are kept where they do not touch it.
+
+        Raises:
+            RequestError: there is no such mission, it runs, or it left nothing to undo.
+            EditError: the edits would not be taken; nothing was changed.
+        """
+        if self._missions and mission_id in (None, *self._missions):
+            raise RequestError("the mission is still running: stop it first")
+        await self._services.open_journal()
+        events = history.to_undo(await self._journalled(), mission_id)
+        reverted = await revert(self._services.engine, events)
+        if reverted is None:
+            raise RequestError(f"mission {events[0].mission_id} left nothing to undo")
+        undone = MissionUndone(mission_id=reverted.mission_id, unrestored=reverted.unrestored)
+        for place, event in enumerate((reverted, undone), events[-1].sequence + 1):
+            placed = msgspec.structs.replace(event, sequence=place, at=time.time())
+            self._services.engine.listener.on_event(placed)
+            await self._services.engine.record(placed)
+        return UndoReport(
+            mission=reverted.mission_id,
+            files_restored=tuple(change.new_path or change.path for change in reverted.changes),
+            unrestored=reverted.unrestored,
+        )
+
+    async def status(self) -> list[MissionOverview]:
+        """The missions of the workspace, the newest first."""
+        missions = history.by_mission(await self._journalled())
+        return [history.overview(events) for events in reversed(missions.values())]
+
+    def stats(self) -> dict[str, object]:
+        """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
+        return self._services.stats()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take changed settings; pools keep their size until the next start."""
+        self._services.engine.settings = settings
+
+    async def close(self) -> None:
+        """Stop all missions and end everything; idempotent."""
+        self.stop(None, "the server is shutting down")
+        if self._conducting:
+            await asyncio.wait(self._conducting, timeout=3.0)
+        for conducting in self._conducting:
+            conducting.cancel()
+        await self._services.close()
+
+    async def _conduct(self, mission: Mission, backend: Backend, plan: Plan) -> None:
+        services = self._services
+        commander = Commander(services.engine, mission, backend)
+        started = time.monotonic()
+        try:
+            async with services.engine.concurrency.acquire(role="commander"):
+                with services.mission_running(mission.id):
+                    await commander.run(plan)
+            diff = await services.diff(commander.rehearsal) if commander.rehearsal else ""
+        finally:
+            self._missions.pop(mission.id, None)
+        took_s = round(time.monotonic() - started, 3)
+        mission.finish(build_report(mission, duration_s=took_s, stats=self.stats(), diff=diff))
+
+    def _backend(self, request: MissionRequest) -> Backend:
+        backend = self._backends.get(request.backend)
+        if backend is None:
+            known = ", ".join(sorted(self._backends))
+            raise RequestError(f"there is no backend {request.backend!r}; there is: {known}")
+        if request.mode not in backend.modes:
+            known = ", ".join(backend.modes)
+            raise RequestError(
+                f"backend {backend.name} does not know mode {request.mode}: its tasks have one "
+                f"possible result, and are as small as they get. It knows: {known}"
+            )
+        return backend
+
+    async def _journalled(self) -> list[AnyEvent]:
+        return await self._services.engine.pool.submit(self._services.journalled)
+
+
+def _new_id() -> str:
+    """Readable, sortable, and unique enough for one workspace."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"

@@ -1,0 +1,273 @@
+"""What the missions of a workspace run on: constructed in the order of the layers, closed in
+reverse by the :class:`ShutdownManager`.
+
+The journal is opened with the first mission that changes something, so that a look, a dry run
+or a mistake leaves no trace in the workspace, and a server that does nothing keeps nobody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from orchestrator_core.errors import ToolUnavailable
+from orchestrator_core.mission.engine import Engine
+from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.reviewer import Reviewer
+from orchestrator_core.places import Places
+from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
+from orchestrator_core.runtime.polling import AdaptivePoller
+from orchestrator_core.runtime.shutdown import ShutdownManager
+from orchestrator_core.runtime.tool_pool import RustToolPool
+from orchestrator_core.runtime.usage import UsageReader
+from orchestrator_core.runtime.worker_pool import WorkStealingPool
+from orchestrator_core.tools.code import CodeTools, FileText
+from orchestrator_core.tools.lint import Linter
+from orchestrator_core.tools.rename import Renamer
+from orchestrator_core.tools.shell import Shell
+from orchestrator_core.tools.toolbox import Toolbox
+from orchestrator_core.tools.trust import TrustStore
+from orchestrator_core.workspace.content_store import ContentStore
+from orchestrator_core.workspace.disk_applier import DiskApplier
+from orchestrator_core.workspace.documents import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from orchestrator_core.config import Settings
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.engine import Listener
+    from orchestrator_core.workspace.apply import Applier
+    from orchestrator_core.workspace.draft import Draft
+
+    ApplierFactory = Callable[[Workspace, Applier], Applier]
+
+
+def beside_python(name: str) -> Path | None:
+    """A program that was installed with this one, or one on PATH; None if there is none."""
+    suffix = ".exe" if sys.platform == "win32" else ""
+    installed = Path(sys.executable).parent / (name + suffix)
+    if installed.is_file():
+        return installed
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def tool_server() -> Path:
+    """The Rust tool server.
+
+    Raises:
+        ToolUnavailable: it is not installed.
+    """
+    path = beside_python("opencode-tool-server")
+    if path is None:
+        raise ToolUnavailable(
+            "opencode-tool-server is not installed: install opencode-orchestrator again "
+            "(its wheel has it; building from source needs Rust)"
+        )
+    return path
+
+
+class Services:
+    """The services of one workspace. Open with :meth:`open`, close with :meth:`close`."""
+
+    def __init__(self, engine: Engine, places: Places, tools: RustToolPool) -> None:
+        self.engine = engine
+        self.places = places
+        self.tools = tools
+        self.shutdown = ShutdownManager()
+        self._journal: Journal | None = None
+        self._usage = UsageReader()
+        self._seen = engine.pool.stats()
+        self._told: dict[str, object] = {}
+        self._poller = AdaptivePoller(
+            self._tell_stats, self._load, adaptive=engine.settings.flags.adaptive_polling
+        )
+        engine.record = self._record
+
+    @classmethod
+    async def open(
+        cls,
+        root: Path,
+        settings: Settings,
+        listener: Listener,
+        *,
+        applier: ApplierFactory | None = None,
+        places: Places | None = None,
+    ) -> Self:
+        """Construct everything; see :meth:`Orchestrator.open`."""
+        places = places or Places.of(root)
+        workspace = await asyncio.to_thread(Workspace, root)
+        flags, limits = settings.flags, settings.limits
+        pool = WorkStealingPool(settings.workers or None, stealing=flags.work_stealing)
+        tools = RustToolPool(
+            tool_server(),
+            workspace.root,
+            persistent=flags.rust_pool,
+            max_processes=settings.tool_processes,
+        )
+        code = CodeTools(tools)
+        toolbox = Toolbox(
+            code=code,
+            lint=Linter(workspace.root),
+            rename=Renamer(workspace, code),
+            shell=Shell(workspace.root, TrustStore(places.trust)),
+        )
+        disk = DiskApplier(workspace, pool.submit)
+        engine = Engine(
+            workspace=workspace,
+            settings=settings,
+            toolbox=toolbox,
+            pool=pool,
+            concurrency=ConcurrencyController(
+                roles={role: getattr(limits, role) for role in DEFAULT_LIMITS},
+                maximum=limits.total,
+                wait_limit_s=limits.wait_s,
+            ),
+            contents=await pool.submit(ContentStore, places.contents),
+            applier=applier(workspace, disk) if applier else disk,
+            reviewer=Reviewer(toolbox),
+            listener=listener,
+        )
+        services = cls(engine, places, tools)
+        services._own()
+        return services
+
+    def _own(self) -> None:
+        """Register everything, in the order of construction: it is closed in reverse."""
+        engine = self.engine
+        own = self.shutdown.register
+        own("worker pool", engine.pool.close)
+        own("tool processes", self.tools.close)
+        own("overlays", _mirror_overlays(engine.workspace, self.tools))
+        own("linter", engine.toolbox.lint.close)
+        own("rename engine", engine.toolbox.rename.close)
+        own("content store", engine.contents.close)
+        own("journal", self._close_journal)
+        own("statistics", self._poller.stop)
+
+    async def open_journal(self) -> None:
+        """Open the journal for writing, unless it is.
+
+        Raises:
+            JournalBusy: another live process works on this workspace.
+            JournalError: it cannot be opened.
+        """
+        if self._journal is None:
+            self._journal = await self.engine.pool.submit(Journal, self.places.project)
+
+    def journalled(self) -> tuple[AnyEvent, ...]:
+        """All events of the workspace, the oldest first. Blocks on the disk."""
+        if self._journal is not None:
+            self._journal.flush()
+            return self._journal.events()
+        with Journal(self.places.project, read_only=True) as journal:
+            return journal.events()
+
+    @contextmanager
+    def mission_running(self, mission_id: str) -> Iterator[None]:
+        """Figures are sent while a mission runs; what undo needs of it is pinned."""
+        self._poller.start()
+        try:
+            yield
+        finally:
+            self._poller.nudge()
+            self.engine.contents.unpin(mission_id)
+
+    async def diff(self, draft: Draft) -> str:
+        """What a dry run would change, as a unified diff."""
+        files = [
+            FileText(change.path, change.before.text if change.before else None, change.after_text)
+            for change in await self.engine.pool.submit(draft.changes)
+        ]
+        return await self.engine.toolbox.code.unified_diff(files) if files else ""
+
+    def write_plan(self, text: str) -> str:
+        """Write the plan file; one that stands there goes into the archive. Blocks.
+
+        Returns:
+            Where the old one went, relative to the workspace; empty if there was none.
+        """
+        workspace = self.engine.workspace
+        target = workspace.root / self.engine.settings.plan_file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replaced = ""
+        if target.exists():
+            archive = self.places.project / "archive"
+            archive.mkdir(parents=True, exist_ok=True)
+            kept = archive / f"todo-{time.strftime('%Y%m%d-%H%M%S')}.md"
+            target.replace(kept)
+            replaced = kept.relative_to(workspace.root).as_posix()
+        target.write_text(text, encoding="utf-8")
+        return replaced
+
+    def stats(self) -> dict[str, object]:
+        """The figures of ``$/orchestrator/poolStats``, with its keys."""
+        pool, tools, usage = self.engine.pool.stats(), self.tools.stats(), self._usage.read()
+        return {
+            "workers": {
+                "total": pool.total,
+                "busy": pool.busy,
+                "queued": pool.queued,
+                "executed": pool.executed,
+                "stolen": pool.stolen,
+                "stealRate": round(pool.steal_rate, 4),
+                "utilization": round(pool.utilization, 4),
+            },
+            "tools": msgspec.to_builtins(tools),
+            "concurrency": {
+                role: {"active": s.active, "limit": s.limit, "circuit": str(s.circuit)}
+                for role, s in self.engine.concurrency.stats().items()
+            },
+            "process": {
+                "rssBytes": usage.rss_bytes,
+                "cpuPercent": usage.cpu_percent,
+                "threads": usage.threads,
+                "children": usage.children,
+                "fds": usage.fds,
+            },
+        }
+
+    async def close(self) -> None:
+        """End everything, in reverse order of construction; idempotent."""
+        await self.shutdown.shutdown("closed")
+
+    def _record(self, event: AnyEvent) -> Awaitable[object]:
+        assert self._journal is not None, "a mission starts with open_journal()"
+        return self._journal.append(event)
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def _load(self) -> float:
+        """The pool's utilization since it was last asked."""
+        before, self._seen = self._seen, self.engine.pool.stats()
+        return self._seen.utilization_since(before)
+
+    def _tell_stats(self) -> None:
+        """Tell the figures if work was done since they were told."""
+        stats = self.stats()
+        told, self._told = self._told, {**stats, "process": None}
+        if self._told != told:
+            self.engine.listener.on_stats(stats)
+
+
+def _mirror_overlays(workspace: Workspace, tools: RustToolPool) -> Callable[[], None]:
+    """Tell the tool processes of each unsaved text, once a change; answer how to stop."""
+
+    def told(path: str) -> None:
+        overlay = workspace.overlay(path)
+        if overlay is None or overlay.text is None:
+            tools.clear_overlay(path)
+        else:
+            tools.set_overlay(path, overlay.text)
+
+    return workspace.subscribe(told)

@@ -1,0 +1,105 @@
+"""The language server: constructs it, registers every feature, serves standard input."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from lsprotocol import types as lsp
+from orchestrator_core import __version__
+
+from orchestrator_server.commands import Commands
+from orchestrator_server.editor_session import EditorSession
+from orchestrator_server.lifecycle import run
+from orchestrator_server.notifications import ClientListener
+from orchestrator_server.progress import MissionProgressBars
+from orchestrator_server.server import HardenedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "opencode-orchestrator"
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Serve one editor on standard input and output until it ends the session.
+
+    Args:
+        arguments: flags that editors append, such as ``--stdio``; all are accepted.
+
+    Returns:
+        The exit code: 0 after an orderly shutdown, 1 otherwise.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if arguments:
+        logging.getLogger(__name__).debug("flags: %s", arguments)
+    server, session = build()
+
+    async def on_shutdown(reason: str) -> None:
+        await session.close(reason)
+
+    return run(server, on_shutdown=on_shutdown)
+
+
+def build() -> tuple[HardenedServer, EditorSession]:
+    """The server with all its features, not yet serving."""
+    server = HardenedServer(NAME, __version__)
+    bars = MissionProgressBars(server)
+    session = EditorSession(server, ClientListener(server, bars))
+    Commands(session, bars).register(server)
+    _register_lifecycle(server, session)
+    _register_documents(server, session)
+
+    @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    def cancel_progress(params: lsp.WorkDoneProgressCancelParams) -> None:
+        mission = bars.mission_of(params.token)
+        if mission is not None and session.opened is not None:
+            session.opened.stop(mission, "cancelled in the editor")
+
+    return server, session
+
+
+def _register_lifecycle(server: HardenedServer, session: EditorSession) -> None:
+    @server.feature(lsp.INITIALIZE)
+    def initialize(params: lsp.InitializeParams) -> None:
+        session.begin(params)
+
+    @server.feature(lsp.INITIALIZED)
+    def initialized(_: lsp.InitializedParams) -> None:
+        session.warm_up()
+
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def configured(params: lsp.DidChangeConfigurationParams) -> None:
+        await session.reconfigure(params.settings)
+
+
+def _register_documents(server: HardenedServer, session: EditorSession) -> None:
+    def tell(uri: str) -> None:
+        """Hand the engine the text that an open document has now."""
+        engine, path = session.opened, session.relative(uri)
+        if engine is not None and path is not None:
+            document = server.workspace.get_text_document(uri)
+            engine.workspace.changed(path, document.source, document.version)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
+    def opened(params: lsp.DidOpenTextDocumentParams) -> None:
+        tell(params.text_document.uri)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
+    def changed(params: lsp.DidChangeTextDocumentParams) -> None:
+        tell(params.text_document.uri)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: lsp.DidSaveTextDocumentParams) -> None:
+        engine, path = session.opened, session.relative(params.text_document.uri)
+        if engine is not None and path is not None:
+            engine.workspace.saved(path)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(params: lsp.DidCloseTextDocumentParams) -> None:
+        engine, path = session.opened, session.relative(params.text_document.uri)
+        if engine is not None and path is not None:
+            engine.workspace.closed(path)

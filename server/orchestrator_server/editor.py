@@ -1,0 +1,186 @@
+"""Edits as the editor sees them: ``workspace/applyEdit`` with document versions.
+
+Everything that a mission changes goes through the editor, also files that it has not opened,
+so that unsaved text is respected and the editor's own undo works. What the editor cannot do
+(create, rename or delete files, in some) is done on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lsprotocol import types as lsp
+from orchestrator_core.errors import EditRefused, StaleEdit
+from orchestrator_core.workspace.edits import Change, diff_edits
+
+from orchestrator_server.text_document import LineIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator_core.workspace.apply import Applier
+    from orchestrator_core.workspace.documents import Workspace
+
+    from orchestrator_server.server import HardenedServer
+
+SETTLE_S = 1.0
+"""How long an editor may take to tell of its changed buffers after it applied an edit."""
+
+
+class EditorApplier:
+    """Applies changes through the editor. Lives on the event loop."""
+
+    def __init__(
+        self,
+        server: HardenedServer,
+        workspace: Workspace,
+        disk: Applier,
+        uri_of: Callable[[str], str],
+    ) -> None:
+        self._server = server
+        self._workspace = workspace
+        self._disk = disk
+        self._uri = uri_of
+        capabilities = server.client_capabilities.workspace
+        self._can_apply = bool(capabilities and capabilities.apply_edit)
+        support = capabilities.workspace_edit if capabilities else None
+        self._versioned = bool(support and support.document_changes)
+        self._operations = set((support.resource_operations or ()) if support else ())
+
+    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+        """Have the editor make all changes; see :class:`~workspace.apply.Applier`.
+
+        Cancelling it asks the editor to give up; comparing texts tells whether it did.
+        """
+        for change in changes:
+            self._verify(change)
+        able = all(self._can_make(change) for change in changes)
+        by_editor = [c for c in changes if able or (c.kind == "modify" and self._can_make(c))]
+        on_disk = [change for change in changes if change not in by_editor]
+        await self._ask_editor(by_editor, label)
+        try:
+            await self._disk.apply(on_disk, label=label)
+        except BaseException:
+            await self._ask_editor([self._inverse(change) for change in by_editor], label)
+            raise
+
+    async def _ask_editor(self, changes: Sequence[Change], label: str) -> None:
+        if not changes:
+            return
+        result = await self._server.workspace_apply_edit_async(
+            lsp.ApplyWorkspaceEditParams(edit=self._workspace_edit(changes), label=label)
+        )
+        if not result.applied:
+            for change in changes:
+                self._verify(change)  # it was changed meanwhile: computing again may help
+            raise EditRefused(
+                f"the editor did not apply the edit: {result.failure_reason or 'no reason given'}"
+            )
+        settled = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        waiting = {
+            change.path: change.before.version
+            for change in changes
+            if change.before is not None and change.before.version is not None
+        }
+
+        def told(path: str) -> None:
+            if path in waiting and self._version(path) != waiting[path]:
+                del waiting[path]
+                if not waiting:
+                    loop.call_soon_threadsafe(settled.set)
+
+        unsubscribe = self._workspace.subscribe(told)
+        try:
+            for change in changes:
+                self._note(change)
+            for path in list(waiting):
+                told(path)
+            if waiting:
+                # Until it tells, the noted text counts, so that running into the limit is
+                # harmless; waiting only spares an edit against an old version.
+                async with asyncio.timeout(SETTLE_S):
+                    await settled.wait()
+        except TimeoutError:
+            pass
+        finally:
+            unsubscribe()
+
+    def _note(self, change: Change) -> None:
+        if change.kind == "rename":
+            self._workspace.note_applied(change.path, None)
+            self._workspace.note_applied(change.new_path, change.after_text)
+        elif self._version(change.path) == (change.before.version if change.before else None):
+            # Otherwise the editor has told of the new text already.
+            self._workspace.note_applied(change.path, change.after_text)
+
+    def _verify(self, change: Change) -> None:
+        now = self._workspace.find(change.path)
+        then = change.before
+        if (now and now.sha256) != (then and then.sha256):
+            raise StaleEdit(change.path)
+
+    def _version(self, path: str) -> int | None:
+        document = self._workspace.find(path)
+        return document.version if document else None
+
+    def _can_make(self, change: Change) -> bool:
+        if not self._can_apply:
+            return False
+        needed = {
+            "create": lsp.ResourceOperationKind.Create,
+            "delete": lsp.ResourceOperationKind.Delete,
+            "rename": lsp.ResourceOperationKind.Rename,
+        }.get(change.kind)
+        return needed is None or (self._versioned and needed in self._operations)
+
+    def _workspace_edit(self, changes: Sequence[Change]) -> lsp.WorkspaceEdit:
+        if not self._versioned:
+            edits = {self._uri(change.path): self._text_edits(change) for change in changes}
+            return lsp.WorkspaceEdit(changes=edits)
+        steps: list[lsp.TextDocumentEdit | lsp.CreateFile | lsp.RenameFile | lsp.DeleteFile] = []
+        for change in changes:
+            match change.kind:
+                case "create":
+                    steps.append(lsp.CreateFile(uri=self._uri(change.path)))
+                    steps.append(self._document_edit(change.path, None, _whole(change)))
+                case "delete":
+                    steps.append(lsp.DeleteFile(uri=self._uri(change.path)))
+                case "rename":
+                    old, new = self._uri(change.path), self._uri(change.new_path)
+                    steps.append(lsp.RenameFile(old_uri=old, new_uri=new))
+                    if change.edits:
+                        edits = self._text_edits(change)
+                        steps.append(self._document_edit(change.new_path, None, edits))
+                case "modify":
+                    version = change.before.version if change.before else None
+                    steps.append(
+                        self._document_edit(change.path, version, self._text_edits(change))
+                    )
+        return lsp.WorkspaceEdit(document_changes=steps)
+
+    def _document_edit(
+        self, path: str, version: int | None, edits: Sequence[lsp.TextEdit]
+    ) -> lsp.TextDocumentEdit:
+        document = lsp.OptionalVersionedTextDocumentIdentifier(uri=self._uri(path), version=version)
+        return lsp.TextDocumentEdit(text_document=document, edits=list(edits))
+
+    def _text_edits(self, change: Change) -> list[lsp.TextEdit]:
+        assert change.before is not None
+        index = LineIndex(change.before.text, self._server.workspace.position_encoding)
+        return [
+            lsp.TextEdit(range=index.range(edit.start, edit.end), new_text=edit.new_text)
+            for edit in change.edits
+        ]
+
+    def _inverse(self, change: Change) -> Change:
+        """What brings a modified file's text back."""
+        assert change.before is not None
+        now, text = self._workspace.read(change.path), change.before.text
+        return Change(change.path, "modify", now, text, diff_edits(now.text, text), bom=now.bom)
+
+
+def _whole(change: Change) -> list[lsp.TextEdit]:
+    start = lsp.Position(0, 0)
+    return [lsp.TextEdit(range=lsp.Range(start, start), new_text=change.after_text or "")]

@@ -1,0 +1,104 @@
+"""A mission's progress as the editor shows it: ``$/progress`` with percentage and Cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
+
+if TYPE_CHECKING:
+    from orchestrator_core.mission.engine import MissionProgress
+
+    from orchestrator_server.server import HardenedServer
+
+log = logging.getLogger(__name__)
+
+
+class MissionProgressBars:
+    """One progress bar a mission, on the client's token or on one of the server's making.
+
+    Some editors show the token itself, so that the server's own are readable text. Lives on
+    the event loop.
+    """
+
+    def __init__(self, server: HardenedServer) -> None:
+        self._server = server
+        self._tokens: dict[str, lsp.ProgressToken] = {}  # of bars that have begun
+        self._reserved: dict[str, str] = {}  # tokens that the editor is being asked to create
+        self._latest: dict[str, MissionProgress] = {}
+        self._creating: set[asyncio.Task[None]] = set()
+
+    def open(self, mission_id: str, title: str, token: lsp.ProgressToken | None) -> None:
+        """Begin a mission's bar; what is reported while the token is created comes after."""
+        if token is not None:
+            self._begin(mission_id, title, token)
+            return
+        window = self._server.client_capabilities.window
+        if window is None or not window.work_done_progress:
+            return
+        creating = asyncio.ensure_future(self._create(mission_id, title))
+        self._creating.add(creating)
+        creating.add_done_callback(self._creating.discard)
+
+    def report(self, progress: MissionProgress) -> None:
+        """Show how far the mission is."""
+        token = self._tokens.get(progress.mission_id)
+        if token is None:
+            self._latest[progress.mission_id] = progress
+            return
+        self._server.work_done_progress.report(
+            token,
+            lsp.WorkDoneProgressReport(
+                cancellable=True,
+                message=progress.message,
+                percentage=int(progress.fraction * 100),
+            ),
+        )
+
+    def close(self, mission_id: str, message: str) -> None:
+        """End the bar and forget its token."""
+        self._latest.pop(mission_id, None)
+        self._reserved.pop(mission_id, None)
+        token = self._tokens.pop(mission_id, None)
+        if token is not None:
+            self._server.work_done_progress.end(token, lsp.WorkDoneProgressEnd(message=message))
+            self._server.work_done_progress.tokens.pop(token, None)
+
+    def mission_of(self, token: lsp.ProgressToken) -> str | None:
+        """The mission whose bar has this token."""
+        return next((m for m, known in self._tokens.items() if known == token), None)
+
+    async def _create(self, mission_id: str, title: str) -> None:
+        token = self._unused(f"orchestrator: {title}")
+        self._reserved[mission_id] = token
+        try:
+            await self._server.work_done_progress.create_async(token)
+        except JsonRpcException as error:
+            log.info("the editor shows no progress: %s", error)
+            return
+        finally:
+            still_wanted = self._reserved.pop(mission_id, None) is not None
+        if still_wanted:
+            self._begin(mission_id, title, token)
+        else:
+            self._server.work_done_progress.tokens.pop(token, None)
+
+    def _begin(self, mission_id: str, title: str, token: lsp.ProgressToken) -> None:
+        self._tokens[mission_id] = token
+        self._server.work_done_progress.begin(
+            token,
+            lsp.WorkDoneProgressBegin(title=title, cancellable=True, percentage=0),
+        )
+        if (latest := self._latest.pop(mission_id, None)) is not None:
+            self.report(latest)
+
+    def _unused(self, token: str) -> str:
+        taken = {*self._tokens.values(), *self._reserved.values()}
+        count, name = 1, token
+        while name in taken:
+            count += 1
+            name = f"{token} ({count})"
+        return name
