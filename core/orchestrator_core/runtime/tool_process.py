@@ -3,26 +3,19 @@
 A *keeper* thread starts the process, reads from it and reaps it, and lives exactly as long as the
 process does. It must be that way: a server that asks Linux for a signal at its parent's death
 (``PR_SET_PDEATHSIG``) gets it at the death of the *thread* that started it.
-
-Messages are written without blocking, so that an event loop may send; what the pipe does not take
-at once is written by a thread made for that backlog.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import select
-import sys
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from orchestrator_core.errors import ToolCrashed, ToolError, ToolUnavailable
+from orchestrator_core.runtime.pipe_writer import PipeWriter
 from orchestrator_core.runtime.process import KILL, Child
 
 if TYPE_CHECKING:
@@ -33,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READ_BYTES = 256 * 1024
-PIPE_BYTES = 1024 * 1024
 PROTOCOL_VERSION = "2025-06-18"
 METHOD_NOT_FOUND = -32601
 
@@ -97,7 +89,7 @@ class ToolProcess:
         self._owner = owner
         self._lock = threading.Lock()
         self._child: Child | None = None
-        self._backlog: deque[memoryview] = deque()
+        self._writer: PipeWriter | None = None
         self._stopping = False
         self._killed_because = ""
         self.ready = False
@@ -118,25 +110,15 @@ class ToolProcess:
 
     def send(self, line: bytes) -> None:
         """Write a message without blocking; dropped when the process is ending (``on_end`` tells)."""
-        with self._lock:
-            if self._child is None or self._stopping:
-                return
-            view = memoryview(line)
-            if not self._backlog:
-                view = view[self._write(view) :]
-                if not view:
-                    return
-                threading.Thread(
-                    target=self._write_backlog, name="tool-writer", daemon=True
-                ).start()
-            self._backlog.append(view)
+        if self._writer is not None:
+            self._writer.send(line)
 
     def stop(self) -> None:
         """Ask it to end, by the end of its input."""
         with self._lock:
             self._stopping = True
-            if self._child is not None and not self._backlog:
-                self._child.stdin.close()
+            if self._writer is not None:
+                self._writer.finish()
 
     def kill(self, reason: str) -> None:
         """End it now; ``reason`` becomes part of the error that its calls get."""
@@ -171,27 +153,18 @@ class ToolProcess:
             logger.exception("reading from a tool process failed")
             problem = f"was given up after an error in its reader ({error!r})"
         with self._lock:
-            self._stopping = True
             reason = self._killed_because or problem
-            self._backlog.clear()
-            child.stdin.close()
+            if self._writer is not None:
+                self._writer.abandon()
         code = child.close(grace_s=0.0 if reason else 1.0)
         self._owner.on_end(self, self._error(child, code, reason))
 
     def _open(self, child: Child) -> None:
-        if sys.platform != "win32":
-            os.set_blocking(child.stdin.fileno(), False)
-        if sys.platform == "linux":
-            import fcntl  # noqa: PLC0415 - only there on Unix
-
-            with contextlib.suppress(OSError):  # the user's share of pipe memory may be used up
-                fcntl.fcntl(child.stdin.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         with self._lock:
             self._child = child
-            doomed = self._stopping
-        if doomed:  # stopped before there was anything to stop
-            child.stdin.close()
-            return
+            self._writer = PipeWriter(child.stdin)
+            if self._stopping:  # before there was anything to stop
+                self._writer.finish()
         client = {"name": "opencode-orchestrator", "version": "0.1.0"}
         params = {"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": client}
         self.send(encode("initialize", params, self.INITIALIZE_ID))
@@ -220,34 +193,6 @@ class ToolProcess:
         if tail:
             text += f"; its last words: {tail[-500:]}"
         return ToolCrashed(text) if self.ready else ToolUnavailable(text)
-
-    def _write(self, data: memoryview) -> int:
-        """Write what the pipe takes; all counts as written once nobody reads it."""
-        assert self._child is not None
-        try:
-            return os.write(self._child.stdin.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except (OSError, ValueError):
-            return len(data)
-
-    def _write_backlog(self) -> None:
-        assert self._child is not None
-        poll = select.poll()
-        poll.register(self._child.stdin, select.POLLOUT)
-        while True:
-            poll.poll()
-            with self._lock:
-                if not self._backlog:  # the process has ended
-                    return
-                head = self._backlog[0]
-                head = head[self._write(head) :]
-                if head:
-                    self._backlog[0] = head
-                    continue
-                self._backlog.popleft()
-                if not self._backlog and self._stopping:
-                    self._child.stdin.close()
 
 
 def _lines(stream: io.FileIO) -> Generator[bytearray | memoryview]:

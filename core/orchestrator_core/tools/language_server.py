@@ -1,0 +1,383 @@
+"""A client for child language servers over stdio: just what linting and renaming need.
+
+It is built on futures and threads, not on an event loop, so that any loop and any thread may use
+one server. Positions are counted in the unit that the server chose (``encoding``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from orchestrator_core.errors import (
+    ToolCrashed,
+    ToolError,
+    ToolRejected,
+    ToolUnavailable,
+)
+from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.pipe_writer import PipeWriter
+from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+METHOD_NOT_FOUND = -32601
+
+
+class _Error(Struct, frozen=True):
+    code: int
+    message: str
+    data: Any = None
+
+
+class _Message(Struct, frozen=True):
+    id: int | str | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    error: _Error | None = None
+
+
+class LanguageServer:
+    """A language server process, started with the object. Thread-safe.
+
+    A server that has died stays dead (:attr:`dead`): its owner makes another.
+
+    Args:
+        argv: the program and its arguments.
+        root: the workspace.
+        settings: ``initializationOptions``.
+        configuration: what ``workspace/configuration`` answers, by section.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        root: Path,
+        *,
+        settings: Mapping[str, object] | None = None,
+        configuration: Mapping[str, object] | None = None,
+    ) -> None:
+        self._argv = argv
+        self._root = root
+        self._settings = settings or {}
+        self._configuration = configuration or {}
+        self._lock = threading.Lock()
+        self._pending: dict[int, _Request] = {}
+        self._next_id = 1
+        self._held: list[bytes] | None = []  # messages that wait for the end of the handshake
+        self._child: Child | None = None
+        self._writer: PipeWriter | None = None
+        self._error: ToolError | None = None
+        self._closing = False
+        self.encoding = "utf-16"
+        self._keeper = threading.Thread(target=self._keep, name="language-server", daemon=True)
+        self._keeper.start()
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended."""
+        return self._error is not None
+
+    def uri(self, path: str) -> str:
+        """The URI of a file, relative to the workspace."""
+        return (self._root / path).as_uri()
+
+    def path(self, uri: str) -> str | None:
+        """The path of a URI, relative to the workspace; ``None`` if it is elsewhere."""
+        name = unquote(urlsplit(uri).path)
+        if os.name == "nt":
+            name = name.lstrip("/")
+        relative = os.path.relpath(name, self._root)
+        return None if relative.startswith("..") else relative.replace(os.sep, "/")
+
+    def request(self, method: str, params: object, result_type: Any = Any) -> Future[Any]:
+        """Ask; the future gives the result as ``result_type``. Cancelling it tells the server.
+
+        Raises (from the future):
+            ToolRejected: the server answered with an error.
+            ToolCrashed: the server died; ToolUnavailable: it could not be started.
+        """
+        request = _Request(method, result_type)
+        with self._lock:
+            call_id = self._next_id
+            self._next_id += 1
+            request.future.set_running_or_cancelled(partial(self._cancel, call_id))
+            error = self._error
+            if error is None:
+                self._pending[call_id] = request
+                self._post({"id": call_id, "method": method, "params": params})
+        if error is not None:
+            request.future.set_exception(type(error)(f"{method}: {error}"))
+        return request.future
+
+    def notify(self, method: str, params: object) -> None:
+        """Tell; lost without a word if the server is dead."""
+        with self._lock:
+            self._post({"method": method, "params": params})
+
+    def open(self, path: str, text: str, version: int = 1) -> None:
+        """Give the server the text of a file."""
+        document = {"uri": self.uri(path), "languageId": "python", "version": version, "text": text}
+        self.notify("textDocument/didOpen", {"textDocument": document})
+
+    def change(self, path: str, text: str, version: int) -> None:
+        """Give it another text of a file that is open."""
+        document = {"uri": self.uri(path), "version": version}
+        changes = {"textDocument": document, "contentChanges": [{"text": text}]}
+        self.notify("textDocument/didChange", changes)
+
+    def close_document(self, path: str) -> None:
+        """Have the server read the file from disk again."""
+        self.notify("textDocument/didClose", {"textDocument": {"uri": self.uri(path)}})
+
+    def close(self, deadline_s: float = 2.0) -> None:
+        """Shut the server down politely, then by force; what is pending fails."""
+        with self._lock:
+            self._closing = True
+            if self._held is None:
+                self._post({"id": _SHUTDOWN_ID, "method": "shutdown"})
+                self._post({"method": "exit"})
+            if self._writer is not None:
+                self._writer.finish()
+        self._keeper.join(deadline_s)
+        if self._keeper.is_alive():
+            self.kill()
+            self._keeper.join(1.0)
+
+    def kill(self) -> None:
+        """End the server at once."""
+        child = self._child
+        if child is not None:
+            child.signal_group(KILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _cancel(self, call_id: int) -> None:
+        with self._lock:
+            pending = self._pending.pop(call_id, None)
+            if pending is not None:
+                self._post({"method": "$/cancelRequest", "params": {"id": call_id}})
+        if pending is not None:
+            pending.future.set_cancelled()
+
+    def _post(self, message: dict[str, object]) -> None:
+        """Send a message, after the handshake; the lock is held."""
+        frame = _frame(message)
+        if self._held is not None:
+            self._held.append(frame)
+        elif self._writer is not None:
+            self._writer.send(frame)
+
+    def _keep(self) -> None:
+        """Start the server, read from it until it ends, and fail what is then pending."""
+        try:
+            child = Child(self._argv, cwd=self._root)
+        except Exception as error:  # noqa: BLE001 - whatever it is, requests must not wait for it
+            self._end(ToolUnavailable(str(error)))
+            return
+        problem = ""
+        writer = PipeWriter(child.stdin)
+        try:
+            with self._lock:
+                self._child = child
+                self._writer = writer
+                if self._closing:
+                    writer.finish()
+            writer.send(_frame(self._initialize()))
+            for body in _frames(cast("io.FileIO", child.stdout)):
+                self._handle(msgspec.json.decode(body, type=_Message), writer)
+        except (msgspec.DecodeError, ValueError) as error:
+            problem = f"sent what is not a message ({error})"
+        with self._lock:
+            self._writer = None
+        writer.abandon()
+        code = child.close(grace_s=0.0 if problem else 1.0)
+        text = f"{child.name} {problem or f'ended with code {code}'}"
+        tail = child.stderr_tail()[-500:]
+        self._end(ToolCrashed(f"{text}; its last words: {tail}" if tail else text))
+
+    def _end(self, error: ToolError) -> None:
+        with self._lock:
+            self._error = error
+            pending = [*self._pending.values()]
+            self._pending.clear()
+        if not self._closing:
+            logger.warning("%s", error)
+        for request in pending:
+            request.future.set_exception(type(error)(f"{request.method}: {error}"))
+
+    def _initialize(self) -> dict[str, object]:
+        folder = {"uri": self._root.as_uri(), "name": self._root.name}
+        params: dict[str, object] = {
+            "processId": os.getpid(),
+            "clientInfo": {"name": "opencode-orchestrator"},
+            "rootUri": folder["uri"],
+            "workspaceFolders": [folder],
+            "initializationOptions": self._settings,
+            "capabilities": _CAPABILITIES,
+        }
+        return {"id": _INITIALIZE_ID, "method": "initialize", "params": params}
+
+    def _handle(self, message: _Message, writer: PipeWriter) -> None:
+        if message.method is not None:
+            if message.id is not None:
+                writer.send(_frame({"id": message.id, **self._reply(message)}))
+            else:
+                logger.debug("%s: %s", message.method, bytes(message.params)[:500])
+            return
+        if message.id == _INITIALIZE_ID:
+            self._begin(message, writer)
+            return
+        with self._lock:
+            request = self._pending.pop(cast("int", message.id), None)
+        if request is not None:
+            request.finish(message)
+
+    def _begin(self, message: _Message, writer: PipeWriter) -> None:
+        """The handshake is answered: send what waited for it."""
+        if message.error is not None:
+            raise ValueError(f"no to the handshake: {message.error.message}")
+        server = msgspec.json.decode(message.result, type=_InitializeResult)
+        self.encoding = server.capabilities.position_encoding
+        with self._lock:
+            writer.send(_frame({"method": "initialized", "params": {}}))
+            for frame in self._held or ():
+                writer.send(frame)
+            self._held = None
+            if self._closing:
+                writer.finish()
+
+    def _reply(self, message: _Message) -> dict[str, object]:
+        """What the server's own requests are answered with."""
+        match message.method:
+            case "workspace/configuration":
+                asked = msgspec.json.decode(message.params, type=_ConfigurationParams)
+                return {"result": [self._configuration.get(i.section or "") for i in asked.items]}
+            case "workspace/workspaceFolders":
+                return {"result": [{"uri": self._root.as_uri(), "name": self._root.name}]}
+            case "workspace/applyEdit":
+                return {"result": {"applied": False}}
+            case (
+                "client/registerCapability"
+                | "client/unregisterCapability"
+                | "window/workDoneProgress/create"
+                | "window/showMessageRequest"
+                | "workspace/diagnostic/refresh"
+                | "workspace/semanticTokens/refresh"
+                | "workspace/inlayHint/refresh"
+            ):
+                return {"result": None}
+            case _:
+                return {"error": {"code": METHOD_NOT_FOUND, "message": f"no {message.method}"}}
+
+
+class _Request:
+    """A request that waits for its answer."""
+
+    __slots__ = ("future", "method", "result_type")
+
+    def __init__(self, method: str, result_type: Any) -> None:
+        self.method = method
+        self.result_type = result_type
+        self.future: Future[Any] = Future()
+
+    def finish(self, message: _Message) -> None:
+        if message.error is not None:
+            error = message.error
+            self.future.set_exception(ToolRejected(error.message, error.code, error.data))
+            return
+        try:
+            self.future.set_result(msgspec.json.decode(message.result, type=self.result_type))
+        except msgspec.DecodeError as error:
+            self.future.set_exception(
+                ToolError(f"{self.method} was answered in a form that was not expected: {error}")
+            )
+
+
+class _ConfigurationItem(Struct, frozen=True):
+    section: str | None = None
+
+
+class _ConfigurationParams(Struct, frozen=True):
+    items: tuple[_ConfigurationItem, ...]
+
+
+class _ServerCapabilities(Struct, frozen=True, rename="camel"):
+    position_encoding: str = "utf-16"
+
+
+class _InitializeResult(Struct, frozen=True):
+    capabilities: _ServerCapabilities
+
+
+_INITIALIZE_ID = 0
+_SHUTDOWN_ID = -1
+_CAPABILITIES: dict[str, object] = {
+    "general": {"positionEncodings": ["utf-32", "utf-8", "utf-16"]},
+    "window": {"workDoneProgress": False},
+    "workspace": {
+        "configuration": True,
+        "workspaceFolders": True,
+        "workspaceEdit": {"documentChanges": True},
+    },
+    "textDocument": {
+        "synchronization": {"dynamicRegistration": False},
+        "diagnostic": {"dynamicRegistration": False},
+        "codeAction": {
+            "codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}},
+            "resolveSupport": {"properties": ["edit"]},
+            "dataSupport": True,
+        },
+        "formatting": {"dynamicRegistration": False},
+        "rename": {"dynamicRegistration": False, "prepareSupport": True},
+        "references": {"dynamicRegistration": False},
+    },
+}
+
+
+def _frame(message: Mapping[str, object]) -> bytes:
+    body = msgspec.json.encode({"jsonrpc": "2.0", **message})
+    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def _frames(stream: io.FileIO) -> Generator[bytes]:
+    """The bodies of the messages of a stream."""
+    received = bytearray()
+    chunk = memoryview(bytearray(CHUNK_BYTES))
+    while True:
+        end = received.find(b"\r\n\r\n")
+        length = _content_length(bytes(received[:end])) if end >= 0 else 0
+        start = end + 4
+        if end >= 0 and len(received) >= start + length:
+            body = bytes(received[start : start + length])
+            del received[: start + length]
+            yield body
+        elif count := stream.readinto(chunk):
+            received += chunk[:count]
+        else:
+            return
+
+
+def _content_length(header: bytes) -> int:
+    for line in header.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(value)
+    raise ValueError(f"a header without a length: {header[:100]!r}")
