@@ -203,13 +203,12 @@ class ContentStore:
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._database
+                    self._database.execute("COMMIT")
                 except BaseException:
-                    self._database.execute("ROLLBACK")
+                    if self._database.in_transaction:  # some errors end it by themselves
+                        self._database.execute("ROLLBACK")
                     raise
-                self._database.execute("COMMIT")
             except sqlite3.Error as error:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
                 raise OSError(f"{self._file}: {error}") from error
 
     def _drop_unused(self, database: sqlite3.Connection, now: float) -> bool:

@@ -27,7 +27,7 @@ class Region(Struct, frozen=True):
 
     Attributes:
         pattern: a path or glob relative to the workspace. One without a wildcard names a file, or
-            a folder and all below it; one without a slash is looked for in every folder.
+            a folder and all below it; a glob without a slash matches in every folder.
         first_line: from 1; 0 means from the beginning.
         last_line: inclusive; None means to the end.
     """
@@ -104,11 +104,12 @@ def _alternatives(glob: str) -> list[tuple[str, ...]]:
         segments = tuple(part for part in plain.split("/") if part not in ("", "."))
         if not segments:
             return [("**",)]
-        if len(segments) == 1 and segments != ("**",):
-            segments = ("**", *segments)
-        patterns.append(segments)
         if not re.search(r"[*?]", plain):
-            patterns.append((*segments, "**"))
+            patterns += [segments, (*segments, "**")]
+        elif len(segments) == 1:
+            patterns.append(("**", *segments))
+        else:
+            patterns.append(segments)
     return patterns
 
 

@@ -73,12 +73,12 @@ def decode(data: bytes, path: str) -> tuple[str, bool]:
     if b"\0" in data:
         raise UnreadableText(path, "is binary")
     bom = data.startswith(BOM)
+    body = data.removeprefix(BOM)
     try:
-        text = data[len(BOM) if bom else 0 :].decode("utf-8")
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start + (len(BOM) if bom else 0)]
-        reason = f"is not UTF-8 (byte 0x{byte:02x} on line {line})"
+        line = body.count(b"\n", 0, error.start) + 1
+        reason = f"is not UTF-8 (byte 0x{body[error.start]:02x} on line {line})"
         raise UnreadableText(path, reason) from None
     return text, bom
 
@@ -102,15 +102,16 @@ def read_bytes(file: Path, path: str, *, limit_bytes: int) -> bytes:
         raise MissingFile(path) from None
     except OSError as error:
         raise UnreadableText(path, f"cannot be read ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise UnreadableText(path, f"is {kind}")
         if status.st_size > limit_bytes:
-            size = f"{status.st_size / 2**20:.0f} MiB"
-            raise UnreadableText(path, f"is larger than the limit ({size})")
-        try:
+            raise UnreadableText(path, f"is larger than {limit_bytes / 2**20:.4g} MiB")
+        with open(descriptor, "rb", buffering=0, closefd=False) as stream:
             return stream.readall()
-        except OSError as error:
-            raise UnreadableText(path, f"cannot be read ({error.strerror})") from error
+    except OSError as error:
+        raise UnreadableText(path, f"cannot be read ({error.strerror})") from error
+    finally:
+        os.close(descriptor)
