@@ -1,7 +1,7 @@
 /** Shows what a mission changed: VS Code's diff editor with the text from before the mission. */
 
 import * as vscode from "vscode";
-import { TextDocumentEdit, type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult } from "vscode-languageclient/node";
+import { RenameFile, TextDocumentEdit, type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult } from "vscode-languageclient/node";
 import { BeforeImages } from "./beforeImages";
 import { counted } from "./figures";
 import { filesChanged, label, type Mission } from "./missions";
@@ -29,6 +29,11 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
   ): Promise<ApplyWorkspaceEditResult> {
     const files = addresses(params).map((address) => vscode.Uri.parse(address));
     const unsaved = new Set(files.map(String).filter((address) => openDocument(address)?.isDirty === true));
+    for (const change of params.edit.documentChanges ?? []) {
+      if (RenameFile.is(change) && unsaved.has(vscode.Uri.parse(change.oldUri).toString())) {
+        unsaved.add(vscode.Uri.parse(change.newUri).toString());
+      }
+    }
     await Promise.all(
       files.map(async (file) => {
         this.images.taken(file.toString(), await textOf(file));
@@ -130,10 +135,8 @@ function addresses({ edit }: ApplyWorkspaceEditParams): string[] {
   for (const change of edit.documentChanges ?? []) {
     if (TextDocumentEdit.is(change)) {
       found.add(change.textDocument.uri);
-    } else if (change.kind === "rename") {
-      found.add(change.oldUri);
-    } else if (change.kind === "delete") {
-      found.add(change.uri);
+    } else {
+      found.add(change.kind === "rename" ? change.oldUri : change.uri);
     }
   }
   return [...found];

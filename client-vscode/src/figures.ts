@@ -22,8 +22,11 @@ export function bytes(count: number): string {
   return `${count.toFixed(digits)}${NO_BREAK_SPACE}${units[unit] ?? ""}`;
 }
 
-/** `3.21` → `3.2 s`, `75` → `1 min 15 s`. */
+/** `0.014` → `14 ms`, `3.21` → `3.2 s`, `75` → `1 min 15 s`. */
 export function duration(seconds: number): string {
+  if (seconds < 1) {
+    return millis(seconds * 1000);
+  }
   if (seconds < 60) {
     return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}${NO_BREAK_SPACE}s`;
   }

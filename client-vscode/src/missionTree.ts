@@ -116,12 +116,11 @@ function icon([id, color]: readonly [string, string?]): vscode.ThemeIcon {
 function missionItem(mission: Mission, latest: boolean): vscode.TreeItem {
   const { Expanded, Collapsed } = vscode.TreeItemCollapsibleState;
   const item = new vscode.TreeItem(label(mission), latest ? Expanded : Collapsed);
-  const { done, total } = progress(mission);
   const files = filesChanged(mission).length;
   item.id = mission.id;
   item.iconPath = icon(STATE_ICONS[mission.status]);
   item.description = [
-    isOver(mission) ? mission.status : total === 0 ? "planning" : `${done}/${total}`,
+    missionStanding(mission),
     mission.dryRun ? "preview" : "",
     isOver(mission) && files > 0 && mission.status !== "undone" ? counted(files, "file") : "",
     mission.durationS > 0 ? duration(mission.durationS) : "",
@@ -139,6 +138,15 @@ function missionItem(mission: Mission, latest: boolean): vscode.TreeItem {
   return item;
 }
 
+/** In words what the icon does not say clearly. */
+function missionStanding(mission: Mission): string {
+  const { done, total } = progress(mission);
+  if (isOver(mission)) {
+    return mission.status === "done" ? "" : mission.status;
+  }
+  return total === 0 ? "planning" : `${done}/${total}`;
+}
+
 function taskItem(mission: Mission, task: Task): vscode.TreeItem {
   const { None, Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
   const details = task.reason !== "" || task.notes.length > 0 || task.receipt !== undefined || task.changes.size > 0;
@@ -147,13 +155,12 @@ function taskItem(mission: Mission, task: Task): vscode.TreeItem {
   item.id = `${mission.id}/${task.id}/${task.state === "failed" ? "failed" : ""}`;
   item.iconPath = icon(STATE_ICONS[task.state]);
   item.description = [
-    task.id === task.title ? "" : task.id,
     task.attempt > 1 ? `attempt ${task.attempt}` : "",
     task.changes.size > 0 ? counted(task.changes.size, "file") : "",
   ]
     .filter(Boolean)
     .join(" · ");
-  const tooltip = new vscode.MarkdownString().appendText(task.title);
+  const tooltip = new vscode.MarkdownString().appendText(`${task.id}: ${task.title}`);
   if (task.steps.length > 0) {
     tooltip.appendCodeblock(task.steps.join("\n"), "text");
   }
@@ -170,8 +177,8 @@ function checkItem(check: CheckResult): vscode.TreeItem {
   const { before = -1, after = 0 } = check;
   item.description = [
     check.status === "passed" ? "" : check.status,
-    before >= 0 ? `${before} → ${counted(after, "finding")}` : "",
-    check.durationS === undefined ? "" : duration(check.durationS),
+    before < 0 ? "" : `${before === after ? "" : `${before} → `}${counted(after, "finding")}`,
+    (check.durationS ?? 0) > 0 ? duration(check.durationS ?? 0) : "",
   ]
     .filter(Boolean)
     .join(" · ");

@@ -73,11 +73,7 @@ export class MissionBook {
     for (const mission of this.running()) {
       mission.status = "cancelled";
       mission.reason = reason;
-      for (const task of mission.tasks.values()) {
-        if (task.state === "pending" || task.state === "running") {
-          task.state = "cancelled";
-        }
-      }
+      cancelUnfinished(mission);
     }
   }
 
@@ -183,11 +179,21 @@ function fold(mission: Mission, event: MissionEvent): void {
       mission.status = event.status;
       mission.reason = event.reason ?? "";
       mission.durationS = event.durationS ?? 0;
+      cancelUnfinished(mission);
       break;
     case "undone":
       mission.status = "undone";
       mission.unrestored = event.unrestored ?? [];
       break;
+  }
+}
+
+/** What had not ended when its mission ended will not be carried out. */
+function cancelUnfinished(mission: Mission): void {
+  for (const task of mission.tasks.values()) {
+    if (task.state === "pending" || task.state === "running") {
+      task.state = "cancelled";
+    }
   }
 }
 

@@ -1,22 +1,32 @@
 /** The server's process and the connection to it: one a window, started, stopped and found here. */
 
+import type { ChildProcess } from "node:child_process";
 import * as os from "node:os";
 import * as readline from "node:readline";
 import * as vscode from "vscode";
 import {
+  CloseAction,
+  ErrorAction,
   ExecuteCommandRequest,
   LanguageClient,
   RevealOutputChannelOn,
   State,
-  TransportKind,
   type Middleware,
 } from "vscode-languageclient/node";
 import { candidates, firstRunnable, type Candidate } from "./discovery";
 import { missionEvent, poolStats, type MissionEvent, type PoolStats } from "./protocol";
+import { RestartBudget } from "./restartBudget";
 import { Serial } from "./serial";
+import { processEnded, startProcess } from "./serverProcess";
 import { explicitSettings, serverSettings } from "./settings";
 
-export type ServerState = "starting" | "running" | "missing" | "stopped";
+/** `noFolder`: nothing is open that the server could work on. */
+export type ServerState = "starting" | "running" | "missing" | "stopped" | "noFolder";
+
+const START_LIMIT_MS = 60_000;
+/** The server promises to be gone within 10 s of `shutdown`, whatever was running. */
+const SHUTDOWN_LIMIT_MS = 10_000;
+const EXIT_GRACE_MS = 2000;
 
 /** A command was given while no server is there to take it. */
 export class NoServer extends Error {}
@@ -28,9 +38,11 @@ export class NoServer extends Error {}
  */
 export class Server implements vscode.Disposable {
   private client: LanguageClient | undefined;
+  private child: ChildProcess | undefined;
   private program: Candidate | undefined;
   private current: ServerState = "stopped";
   private readonly serial = new Serial();
+  private readonly budget = new RestartBudget();
   private readonly stateChanged = new vscode.EventEmitter<ServerState>();
   private readonly missionHappened = new vscode.EventEmitter<MissionEvent>();
   private readonly statsArrived = new vscode.EventEmitter<PoolStats>();
@@ -54,21 +66,22 @@ export class Server implements vscode.Disposable {
 
   /** Starts the server, or starts it again; resolves when it answers or has failed and said so. */
   restart(): Promise<void> {
+    if (this.current === "starting") {
+      this.child?.kill("SIGKILL"); // It may never answer; nothing has been asked of it yet.
+    }
     return this.serial.run(async () => {
       await this.halt();
       await this.launch();
     });
   }
 
-  /** Starts again only where another program would be used, or none is running. */
-  reconsider(): Promise<void> {
-    return this.serial.run(async () => {
-      const found = await firstRunnable(await this.look());
-      if (this.current !== "running" || found?.file !== this.program?.file) {
-        await this.halt();
-        await this.launch();
-      }
-    });
+  /** Starts again only where another program would be used, or none is at work. */
+  async reconsider(): Promise<void> {
+    const found = await firstRunnable(await this.look());
+    const atWork = this.current === "running" || this.current === "starting";
+    if (!atWork || found?.file !== this.program?.file) {
+      await this.restart();
+    }
   }
 
   stop(): Promise<void> {
@@ -107,6 +120,10 @@ export class Server implements vscode.Disposable {
   }
 
   private async launch(): Promise<void> {
+    if (workspaceFolders().length === 0) {
+      this.become("noFolder");
+      return;
+    }
     this.become("starting");
     const places = await this.look();
     this.program = await firstRunnable(places);
@@ -117,34 +134,69 @@ export class Server implements vscode.Disposable {
       return;
     }
     this.output.info(`Starting ${this.program.file} (found by: ${this.program.source})`);
-    const client = this.connect(this.program);
-    this.client = client;
+    const limit = setTimeout(() => this.child?.kill("SIGKILL"), START_LIMIT_MS);
     try {
-      await client.start();
+      await this.connect(this.program.file);
     } catch (error) {
       this.output.error(error instanceof Error ? error : String(error));
-      this.become("stopped");
+      await this.halt();
       void this.offer(`The Orchestrator server (${this.program.file}) did not start.`, "Show Output", "Select Server Program…");
+    } finally {
+      clearTimeout(limit);
     }
   }
 
-  private connect(program: Candidate): LanguageClient {
-    const cwd = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
-    const client: LanguageClient = new LanguageClient(
+  /** Starts the program and resolves when it has answered `initialize`. */
+  private async connect(file: string): Promise<void> {
+    const child = await startProcess(file, workspaceFolders()[0]?.uri.fsPath);
+    this.child = child;
+    const client = this.clientOf(child);
+    this.client = client;
+    // The library's promise stays open where the process ends at once.
+    const ended = new Promise<never>((_, reject) => {
+      child.once("exit", (code, signal) => {
+        reject(new Error(`The server ended with ${signal ?? `code ${code ?? "?"}`}.`));
+      });
+    });
+    ended.catch(() => undefined);
+    const started = client.start();
+    started.catch(() => undefined);
+    await Promise.race([started, ended]);
+    child.once("exit", () => {
+      if (client === this.client) {
+        this.crashed();
+      }
+    });
+  }
+
+  /** The process ended though nobody stopped it. */
+  private crashed(): void {
+    this.output.error("The server ended unexpectedly.");
+    if (this.budget.spend(Date.now())) {
+      void this.restart();
+    } else {
+      this.become("stopped");
+      void this.offer("The Orchestrator server ended several times in a row.", "Restart Server", "Show Output");
+    }
+  }
+
+  private clientOf(child: ChildProcess): LanguageClient {
+    const client = new QuietClient(
       "orchestrator",
       "OpenCode Orchestrator",
-      {
-        command: program.file,
-        args: ["serve"],
-        transport: TransportKind.stdio,
-        options: cwd === undefined ? {} : { cwd },
-      },
+      () => Promise.resolve(child),
       {
         documentSelector: [{ scheme: "file" }],
         outputChannel: this.output,
         revealOutputChannelOn: RevealOutputChannelOn.Never,
         initializationOptions: () => this.settings(),
         stdioOptions: { stdout: logLines, stderr: logLines },
+        // Starts, ends and what is said of them are this class's.
+        initializationFailedHandler: () => false,
+        errorHandler: {
+          error: () => ({ action: ErrorAction.Continue, handled: true }),
+          closed: () => ({ action: CloseAction.DoNotRestart, handled: true }),
+        },
         middleware: {
           ...this.middleware,
           workspace: {
@@ -176,13 +228,17 @@ export class Server implements vscode.Disposable {
   private async halt(): Promise<void> {
     const client = this.client;
     this.client = undefined;
-    if (client?.state === State.Running || client?.state === State.Starting) {
+    if (client?.state === State.Running) {
       try {
-        await client.stop();
+        await client.stop(SHUTDOWN_LIMIT_MS);
       } catch (error) {
-        // The server was gone already, or did not answer in time and was ended.
-        this.output.warn(`Stopping the server: ${String(error)}`);
+        this.output.warn(`The server did not stop in order: ${String(error)}`);
       }
+    }
+    if (this.child !== undefined) {
+      this.child.stdin?.destroy();
+      await processEnded(this.child, EXIT_GRACE_MS);
+      this.child = undefined;
     }
     this.become("stopped");
   }
@@ -204,7 +260,7 @@ export class Server implements vscode.Disposable {
   }
 
   private async look(): Promise<Candidate[]> {
-    const folders = (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === "file");
+    const folders = workspaceFolders();
     return candidates({
       setting: vscode.workspace.getConfiguration("orchestrator").get("server.path", ""),
       interpreter: await chosenInterpreter(folders[0]?.uri),
@@ -249,10 +305,23 @@ export class Server implements vscode.Disposable {
   }
 }
 
+/** The library's client without its pop-ups: what a person is to know is said by `Server`. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
+/** The folders on disk. */
+function workspaceFolders(): vscode.WorkspaceFolder[] {
+  return (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === "file");
+}
+
 const BUTTON_COMMANDS = {
   "Open Settings": ["workbench.action.openSettings", "orchestrator.server.path"],
   "Select Server Program…": ["orchestrator.selectServer"],
   "Look Again": ["orchestrator.restartServer"],
+  "Restart Server": ["orchestrator.restartServer"],
   "Show Output": ["orchestrator.showOutput"],
   "Manage Workspace Trust": ["workbench.trust.manage"],
 } as const satisfies Record<string, readonly [string, ...string[]]>;
@@ -289,18 +358,14 @@ interface PythonExtension {
   };
 }
 
-/** Writes what the server prints to the output, each line at the level that it names. */
+/** Writes what the server prints to the output, at the level that a line begins with or the one before it had. */
 function logLines(stream: NodeJS.ReadableStream, output: vscode.LogOutputChannel): void {
+  let level: keyof typeof LOG_LEVELS = "WARNING";
   readline.createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => {
-    const level = /\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b/.exec(line)?.[1];
-    if (level === "DEBUG") {
-      output.debug(line);
-    } else if (level === "INFO") {
-      output.info(line);
-    } else if (level === "ERROR" || level === "CRITICAL") {
-      output.error(line);
-    } else {
-      output.warn(line);
-    }
+    const [, named, text] = /^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b:?\s*(.*)$/.exec(line) ?? [];
+    level = (named as keyof typeof LOG_LEVELS | undefined) ?? level;
+    output[LOG_LEVELS[level]](text ?? line);
   });
 }
+
+const LOG_LEVELS = { DEBUG: "debug", INFO: "info", WARNING: "warn", ERROR: "error", CRITICAL: "error" } as const;

