@@ -82,9 +82,24 @@ class LanguageServer:
         self._writer: PipeWriter | None = None
         self._error: ToolError | None = None
         self._closing = False
+        self._complaints: list[str] = []
         self.encoding = "utf-16"
         self._keeper = threading.Thread(target=self._keep, name="language-server", daemon=True)
         self._keeper.start()
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """The errors that the server wanted shown to the person."""
+        return tuple(self._complaints)
+
+    def log(self) -> str:
+        """The end of what the server wrote to stderr."""
+        return "" if self._child is None else self._child.stderr_tail()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its answer."""
+        return bool(self._pending)
 
     @property
     def dead(self) -> bool:
@@ -112,15 +127,27 @@ class LanguageServer:
         """
         request = _Request(method, result_type)
         with self._lock:
-            call_id = self._next_id
-            self._next_id += 1
-            request.future.set_running_or_cancelled(partial(self._cancel, call_id))
-            error = self._error
-            if error is None:
-                self._pending[call_id] = request
-                self._post({"id": call_id, "method": method, "params": params})
-        if error is not None:
-            request.future.set_exception(type(error)(f"{method}: {error}"))
+            self._ask(request, params)
+        if self._error is not None:  # it may have died before it could be asked
+            self._fail(request, self._error)
+        return request.future
+
+    def query(
+        self, path: str, text: str, method: str, params: Mapping[str, object], result_type: Any
+    ) -> Future[Any]:
+        """Ask something of a document that is open for this one request.
+
+        The server sees opening, request and closing in one piece: several queries of one path,
+        each with a text of its own, may be under way at once.
+        """
+        request = _Request(method, result_type)
+        document = {"textDocument": {"uri": self.uri(path)}}
+        with self._lock:
+            self._post({"method": "textDocument/didOpen", "params": self._opened(path, text)})
+            self._ask(request, {**document, **params})
+            self._post({"method": "textDocument/didClose", "params": document})
+        if self._error is not None:
+            self._fail(request, self._error)
         return request.future
 
     def notify(self, method: str, params: object) -> None:
@@ -128,23 +155,16 @@ class LanguageServer:
         with self._lock:
             self._post({"method": method, "params": params})
 
-    def open(self, path: str, text: str, version: int = 1) -> None:
-        """Give the server the text of a file."""
-        document = {"uri": self.uri(path), "languageId": "python", "version": version, "text": text}
-        self.notify("textDocument/didOpen", {"textDocument": document})
-
-    def change(self, path: str, text: str, version: int) -> None:
-        """Give it another text of a file that is open."""
-        document = {"uri": self.uri(path), "version": version}
-        changes = {"textDocument": document, "contentChanges": [{"text": text}]}
-        self.notify("textDocument/didChange", changes)
+    def open(self, path: str, text: str) -> None:
+        """Give the server the text of a file, until :meth:`close_document`."""
+        self.notify("textDocument/didOpen", self._opened(path, text))
 
     def close_document(self, path: str) -> None:
         """Have the server read the file from disk again."""
         self.notify("textDocument/didClose", {"textDocument": {"uri": self.uri(path)}})
 
-    def close(self, deadline_s: float = 2.0) -> None:
-        """Shut the server down politely, then by force; what is pending fails."""
+    def stop(self) -> None:
+        """Ask the server to shut down, without waiting for it."""
         with self._lock:
             self._closing = True
             if self._held is None:
@@ -152,6 +172,10 @@ class LanguageServer:
                 self._post({"method": "exit"})
             if self._writer is not None:
                 self._writer.finish()
+
+    def close(self, deadline_s: float = 2.0) -> None:
+        """Shut the server down politely, then by force; what is pending fails."""
+        self.stop()
         self._keeper.join(deadline_s)
         if self._keeper.is_alive():
             self.kill()
@@ -168,6 +192,21 @@ class LanguageServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _opened(self, path: str, text: str) -> dict[str, object]:
+        document = {"uri": self.uri(path), "languageId": "python", "version": 1, "text": text}
+        return {"textDocument": document}
+
+    def _ask(self, request: _Request, params: object) -> None:
+        """Send a request and expect its answer; the lock is held."""
+        call_id = self._next_id
+        self._next_id += 1
+        request.future.set_running_or_cancelled(partial(self._cancel, call_id))
+        self._pending[call_id] = request
+        self._post({"id": call_id, "method": request.method, "params": params})
+
+    def _fail(self, request: _Request, error: ToolError) -> None:
+        request.future.set_exception(type(error)(f"{request.method}: {error}"))
 
     def _cancel(self, call_id: int) -> None:
         with self._lock:
@@ -221,7 +260,7 @@ class LanguageServer:
         if not self._closing:
             logger.warning("%s", error)
         for request in pending:
-            request.future.set_exception(type(error)(f"{request.method}: {error}"))
+            self._fail(request, error)
 
     def _initialize(self) -> dict[str, object]:
         folder = {"uri": self._root.as_uri(), "name": self._root.name}
@@ -239,6 +278,10 @@ class LanguageServer:
         if message.method is not None:
             if message.id is not None:
                 writer.send(_frame({"id": message.id, **self._reply(message)}))
+            elif message.method == "window/showMessage":
+                shown = msgspec.json.decode(message.params, type=_Shown)
+                if shown.type == _ERROR:
+                    self._complaints.append(shown.message)
             else:
                 logger.debug("%s: %s", message.method, bytes(message.params)[:500])
             return
@@ -311,6 +354,11 @@ class _Request:
             )
 
 
+class _Shown(Struct, frozen=True):
+    type: int
+    message: str
+
+
 class _ConfigurationItem(Struct, frozen=True):
     section: str | None = None
 
@@ -329,6 +377,7 @@ class _InitializeResult(Struct, frozen=True):
 
 _INITIALIZE_ID = 0
 _SHUTDOWN_ID = -1
+_ERROR = 1
 _CAPABILITIES: dict[str, object] = {
     "general": {"positionEncodings": ["utf-32", "utf-8", "utf-16"]},
     "window": {"workDoneProgress": False},
@@ -342,8 +391,6 @@ _CAPABILITIES: dict[str, object] = {
         "diagnostic": {"dynamicRegistration": False},
         "codeAction": {
             "codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}},
-            "resolveSupport": {"properties": ["edit"]},
-            "dataSupport": True,
         },
         "formatting": {"dynamicRegistration": False},
         "rename": {"dynamicRegistration": False, "prepareSupport": True},

@@ -58,6 +58,10 @@ class LineIndex:
         units = line.encode(self._encoding, "surrogatepass")[: position.character * self._unit]
         return start + len(units.decode(self._encoding, "ignore"))
 
+    def column(self, position: Position) -> int:
+        """The column in characters, 0-based."""
+        return self.offset(position) - self._starts[min(position.line, len(self._starts) - 1)]
+
     def position(self, offset: int) -> Position:
         """The position of an offset in characters."""
         line = bisect.bisect_right(self._starts, offset) - 1

@@ -1,0 +1,325 @@
+"""Linting, fixing and formatting of Python texts with ruff.
+
+Texts are given to ``ruff server`` processes that stay: one for findings and formatting, and one
+for each set of rules that fixes were asked for (at most ``MAX_SERVERS``). A text never touches the
+disk; its path only says which configuration applies. Asked for many files at once, such a server
+is as fast as one run of the command over all of them, and five times as fast as a run a text; its
+answers are those of the command, which a test holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
+
+from orchestrator_core.errors import RequestError, ToolCrashed, ToolError, ToolTimeout
+from orchestrator_core.tools.language_server import LanguageServer
+from orchestrator_core.tools.positions import LineIndex, ProtocolEdit, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_SERVERS = 4
+ALWAYS = ("F", "E9")
+"""Rules that hold whatever a workspace configures: names that exist, texts that parse."""
+
+SYNTAX_ERROR = "invalid-syntax"
+SUFFIXES = (".py", ".pyi")
+_CONFIGURATIONS = ("pyproject.toml", "ruff.toml", ".ruff.toml")
+_FIX_ALL = "source.fixAll.ruff"
+
+
+class UnknownRule(RequestError):
+    """A rule was asked for that the linter does not have."""
+
+
+class Finding(Struct, frozen=True):
+    """Something that the linter found.
+
+    Attributes:
+        code: the rule, or ``invalid-syntax``.
+        line: 1-based, as is ``column``, which counts characters.
+        fixable: whether a safe fix exists.
+    """
+
+    code: str
+    message: str
+    line: int
+    column: int
+    fixable: bool
+
+
+class Linter:
+    """Ruff for the texts of one workspace; a context manager.
+
+    The workspace's own configuration applies, as for the command: the closest ``pyproject.toml``
+    or ``ruff.toml``, with its excluded files, ignores per file and ``noqa`` comments. A change to
+    it is noticed. Coroutines may run in any loop, many at once; cancelling one stops it.
+
+    Args:
+        root: the workspace.
+        ruff: the program; the one beside the interpreter, else on ``PATH``, by default.
+        timeout_s: the deadline of each answer.
+    """
+
+    def __init__(
+        self, root: Path, *, ruff: str | Path | None = None, timeout_s: float = 30.0
+    ) -> None:
+        self._root = root
+        self._ruff = str(ruff or program("ruff"))
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._servers: dict[tuple[str, ...] | None, LanguageServer] = {}
+        self._configuration: dict[Path, int] = {}
+
+    def covers(self, path: str) -> bool:
+        """Whether the linter is for such files, by their name."""
+        return path.endswith(SUFFIXES)
+
+    async def findings(self, path: str, text: str) -> list[Finding]:
+        """What ruff finds in ``text``, as if it were the file ``path``, in the text's order.
+
+        By the workspace's configuration, and always by :data:`ALWAYS`. A text that does not parse
+        has findings with the code ``invalid-syntax``. Excluded files have none.
+
+        Raises:
+            ToolError: the linter cannot run, or the workspace's configuration of it is wrong.
+        """
+        report, encoding = await self._ask(None, path, text, _FIND)
+        lines = LineIndex(text, encoding)
+        findings = [_finding(item, lines) for item in report.items]
+        return sorted(findings, key=lambda f: (f.line, f.column, f.code))
+
+    async def fix(self, path: str, text: str, rules: Sequence[str] = ()) -> str:
+        """``text`` with all safe fixes, made until there is nothing more to fix.
+
+        Args:
+            path: says which configuration applies.
+            text: the file's text; one that does not parse is given back as it is.
+            rules: rules or prefixes of rules that are fixed, and no others; without any, those
+                of the workspace's configuration, or ruff's own choice where there is none.
+
+        Raises:
+            UnknownRule: the linter has no such rule.
+            ToolError: the linter cannot run, or the workspace's configuration of it is wrong.
+        """
+        key = tuple(sorted({rule.strip().upper() for rule in rules}))
+        for _ in range(_MAX_ROUNDS):
+            actions, encoding = await self._ask(key, path, text, _FIX)
+            edits = [edit for action in actions or () for edit in action.edits()]
+            fixed = _apply(text, edits, encoding)
+            if fixed == text:
+                break
+            text = fixed
+        return text
+
+    async def format(self, path: str, text: str) -> str:
+        """``text`` as the formatter lays it out; one that does not parse is given back as it is.
+
+        Raises:
+            ToolError: the formatter cannot run, or its configuration is wrong.
+        """
+        edits, encoding = await self._ask(None, path, text, _FORMAT)
+        return _apply(text, edits or (), encoding)
+
+    def close(self) -> None:
+        """End the servers."""
+        with self._lock:
+            servers, self._servers = [*self._servers.values()], {}
+        for server in servers:
+            server.stop()
+        for server in servers:
+            server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _ask(
+        self, rules: tuple[str, ...] | None, path: str, text: str, query: _Query
+    ) -> tuple[Any, str]:
+        """Query the server for ``rules``; a crash is survived once.
+
+        Returns:
+            The result, and the encoding that its positions are in.
+        """
+        crashed = False
+        while True:
+            server = self._server(rules, path)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    result = await server.query(
+                        path, text, query.method, query.params, query.result_type
+                    )
+            except TimeoutError as error:
+                server.kill()
+                raise ToolTimeout(
+                    f"ruff gave no answer for {path} within {self._timeout_s:g} s"
+                ) from error
+            except ToolCrashed:
+                if crashed:
+                    raise
+                crashed = True
+                continue
+            if server.complaints:
+                raise await _explain(server)
+            return result, server.encoding
+
+    def _server(self, rules: tuple[str, ...] | None, path: str) -> LanguageServer:
+        with self._lock:
+            self._notice_configuration((self._root / path).parent)
+            server = self._servers.pop(rules, None)
+            if server is None or server.dead:
+                server = LanguageServer(
+                    [self._ruff, "server"], self._root, settings={"settings": _settings(rules)}
+                )
+            self._servers[rules] = server  # the last used stands last
+            idle = [key for key, other in self._servers.items() if not other.busy]
+            surplus = len(self._servers) - MAX_SERVERS
+            for key in [key for key in idle if key != rules][: max(0, surplus)]:
+                self._servers.pop(key).stop()
+            return server
+
+    def _notice_configuration(self, folder: Path) -> None:
+        """Tell the servers of configuration files that changed from ``folder`` up to the root."""
+        changed: list[Path] = []
+        while folder.is_relative_to(self._root):
+            for name in _CONFIGURATIONS:
+                file = folder / name
+                stamp = _stamp(file)
+                if self._configuration.setdefault(file, stamp) != stamp:
+                    changed.append(file)
+                    self._configuration[file] = stamp
+            folder = folder.parent
+        if changed:
+            changes = {"changes": [{"uri": file.as_uri(), "type": 2} for file in changed]}
+            for key, server in [*self._servers.items()]:
+                server.notify("workspace/didChangeWatchedFiles", changes)
+                if server.complaints:  # perhaps about what has been changed now
+                    self._servers.pop(key).stop()
+
+
+def program(name: str) -> str:
+    """The program beside the interpreter, else the one on ``PATH``, else just its name."""
+    beside = shutil.which(name, path=str(Path(sys.executable).parent))
+    return beside or shutil.which(name) or name
+
+
+_MAX_ROUNDS = 10
+
+
+class _Data(Struct, frozen=True):
+    is_preferred: bool | None = None
+
+
+class _Diagnostic(Struct, frozen=True):
+    range: Range
+    message: str
+    code: str = ""
+    data: _Data | None = None
+
+
+class _Report(Struct, frozen=True):
+    items: tuple[_Diagnostic, ...] = ()
+
+
+class _DocumentEdit(Struct, frozen=True):
+    edits: tuple[ProtocolEdit, ...]
+
+
+class _WorkspaceEdit(Struct, frozen=True, rename="camel"):
+    document_changes: tuple[_DocumentEdit, ...] = ()
+
+
+class _Action(Struct, frozen=True):
+    kind: str = ""
+    edit: _WorkspaceEdit | None = None
+
+    def edits(self) -> list[ProtocolEdit]:
+        if self.kind != _FIX_ALL or self.edit is None:
+            return []
+        return [edit for document in self.edit.document_changes for edit in document.edits]
+
+
+class _Query(Struct, frozen=True):
+    """A request about one document, and the type of its answer."""
+
+    method: str
+    params: dict[str, object]
+    result_type: Any
+
+
+_NOWHERE = {"line": 0, "character": 0}
+_FIND = _Query("textDocument/diagnostic", {}, _Report)
+_FIX = _Query(
+    "textDocument/codeAction",
+    {
+        "range": {"start": _NOWHERE, "end": _NOWHERE},
+        "context": {"diagnostics": [], "only": [_FIX_ALL]},
+    },
+    tuple[_Action, ...] | None,
+)
+_FORMAT = _Query(
+    "textDocument/formatting",
+    {"options": {"tabSize": 4, "insertSpaces": True}},
+    tuple[ProtocolEdit, ...] | None,
+)
+
+
+def _settings(rules: tuple[str, ...] | None) -> dict[str, object]:
+    """The options of a server: for findings (``None``), or for fixes of rules (or configured)."""
+    lint = {"extendSelect": list(ALWAYS)} if rules is None else {"select": list(rules)}
+    return {
+        "configurationPreference": "editorFirst",
+        "configuration": {"unsafe-fixes": False},
+        "lint": lint if rules or rules is None else {},
+        "logLevel": "error",
+        "showSyntaxErrors": True,
+    }
+
+
+def _finding(item: _Diagnostic, lines: LineIndex) -> Finding:
+    message, _, _ = item.message.partition("\n\nhelp: ")
+    return Finding(
+        code=item.code,
+        message=message,
+        line=item.range.start.line + 1,
+        column=lines.column(item.range.start) + 1,
+        fixable=item.data is not None and item.data.is_preferred is True,
+    )
+
+
+def _apply(text: str, edits: Sequence[ProtocolEdit], encoding: str) -> str:
+    lines = LineIndex(text, encoding)
+    spans = [(lines.offset(e.range.start), lines.offset(e.range.end), e.new_text) for e in edits]
+    spans.sort(key=lambda span: span[0])  # insertions at one place stay in the server's order
+    for start, end, new_text in reversed(spans):
+        text = text[:start] + new_text + text[end:]
+    return text
+
+
+async def _explain(server: LanguageServer) -> ToolError | UnknownRule:
+    """The error behind a complaint about settings: the server logs it."""
+    for _ in range(20):
+        causes = [line.partition(" ERROR ")[2] for line in server.log().splitlines()]
+        for cause in filter(None, causes):
+            if "editor settings" in cause:
+                return UnknownRule(f"fix: {cause.partition('settings: ')[2]}")
+            return ToolError(f"ruff cannot use the workspace's configuration: {cause}")
+        await asyncio.sleep(0.01)  # the log comes by another pipe than the complaint
+    return ToolError(f"ruff: {'; '.join(server.complaints)}")
+
+
+def _stamp(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
