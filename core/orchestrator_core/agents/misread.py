@@ -65,7 +65,9 @@ def usage() -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``Did you mean …?`` for a near miss, or nothing."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    known, word = list(known), word.lower()
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    close = close or [name for name in known if sorted(name) == sorted(word)]
     return f"Did you mean `{close[0]}`?" if close else ""
 
 
