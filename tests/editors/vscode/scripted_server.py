@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A small language server that tells a mission step by step, to look at the extension alone.
 
 ``/task "replace /REGEX/ -> TEXT"`` becomes one task a Python file; each takes ``PACE_S``

@@ -42,11 +42,13 @@ export class Workbench {
    *
    * @param folder what to open.
    * @param settings the user's settings.
+   * @param options `trusted`: whether folders are trusted without being asked; `extensions`: more
+   *   packed extensions to install.
    */
-  static async open(folder, settings = {}) {
+  static async open(folder, settings = {}, { trusted = true, extensions = [] } = {}) {
     const workbench = new Workbench();
     try {
-      await workbench.#start(folder, settings);
+      await workbench.#start(folder, settings, trusted, [tools.extension, ...extensions]);
     } catch (error) {
       await workbench.close();
       throw error;
@@ -54,19 +56,23 @@ export class Workbench {
     return workbench;
   }
 
-  async #start(folder, settings) {
+  async #start(folder, settings, trusted, packed) {
     this.#scratch = await mkdtemp(join(tmpdir(), "workbench-"));
     const user = join(this.#scratch, "user");
     const extensions = join(this.#scratch, "extensions");
     await mkdir(join(user, "User"), { recursive: true });
     await writeFile(join(user, "User/settings.json"), JSON.stringify({ ...QUIET, ...settings }));
     const common = ["--user-data-dir", user, "--extensions-dir", extensions];
-    const installed = spawnSync(NODE, [CODE_SERVER, ...common, "--install-extension", tools.extension], { encoding: "utf8" });
+    const install = packed.flatMap((file) => ["--install-extension", file]);
+    const installed = spawnSync(NODE, [CODE_SERVER, ...common, ...install], { encoding: "utf8" });
     if (installed.status !== 0) {
       throw new Error(`the extension cannot be installed:\n${installed.stdout}${installed.stderr}`);
     }
     const port = await freePort();
-    const flags = ["--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", "--disable-getting-started-override"];
+    const flags = ["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"];
+    if (trusted) {
+      flags.push("--disable-workspace-trust");
+    }
     this.#process = spawn(NODE, [CODE_SERVER, ...common, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`, ...flags], {
       detached: true, // a group of its own, so that it can be ended with all it started
       stdio: ["ignore", "pipe", "pipe"],
@@ -178,6 +184,7 @@ const QUIET = {
   "chat.disableAIFeatures": true,
   "telemetry.telemetryLevel": "off",
   "extensions.ignoreRecommendations": true,
+  "security.workspace.trust.startupPrompt": "never",
   "git.openRepositoryInParentFolders": "never",
 };
 
