@@ -10,7 +10,6 @@ frame begins, whatever an earlier header said about lengths.
 from __future__ import annotations
 
 import json
-import re
 from typing import NamedTuple
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -18,7 +17,7 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 _MAX_HEADER_BYTES = 8 * 1024
 _END_OF_HEADER = b"\r\n\r\n"
-_LENGTH = re.compile(rb"content-length:([^\r\n]*)", re.IGNORECASE)
+_LENGTH = b"content-length:"
 
 
 class Message(NamedTuple):
@@ -138,8 +137,10 @@ class FrameDecoder:
     def _length_before(self, end: int) -> bytes | None:
         """The last Content-Length in the block that ends there; what precedes it is skipped."""
         block = bytes(self._buffer[max(0, end - _MAX_HEADER_BYTES) : end])
-        values: list[bytes] = _LENGTH.findall(block)
-        return values[-1].strip() if values else None
+        begin = block.lower().rfind(_LENGTH)
+        if begin < 0:
+            return None
+        return block[begin + len(_LENGTH) :].partition(b"\r\n")[0].strip()
 
     def _drop(self, count: int) -> None:
         del self._buffer[:count]

@@ -138,15 +138,13 @@ def units_to_column(line: str, units: int, encoding: types.PositionEncodingKind 
         while units < len(data) and data[units] & 0xC0 == 0x80:
             units -= 1
         return len(data[:units].decode("utf-8", "surrogatepass"))
-    # In UTF-16 a code point beyond the BMP takes two units; counting those before a column
-    # gives the units before it, which grow with the column.
     if max(line) <= "\uffff":
         return min(units, len(line))
-    astral = [index for index, char in enumerate(line) if char > "\uffff"]
-    unit_starts = [index + before for before, index in enumerate(astral)]
-    before = bisect_left(unit_starts, units)
-    inside = before > 0 and unit_starts[before - 1] + 1 == units
-    return min(units - before, len(line)) if not inside else astral[before - 1]
+    # A code point beyond the BMP takes two units. Those that begin before a column are as many
+    # as the units to subtract, also where the column is in the middle of the last one.
+    astral = (index for index, char in enumerate(line) if char > "\uffff")
+    starts = [index + before for before, index in enumerate(astral)]
+    return min(units - bisect_left(starts, units), len(line))
 
 
 def column_to_units(prefix: str, encoding: types.PositionEncodingKind | str) -> int:
