@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator_core.runtime.tool_pool import RustToolPool
 
 T = TypeVar("T")
@@ -203,11 +205,28 @@ class CodeTools:
         globs: Sequence[str] = (),
         *,
         paths: Sequence[str] | None = None,
+        hidden: bool = False,
+        root: Path | None = None,
         limit: int = MOST,
         documents: Documents | None = None,
     ) -> list[str]:
-        """The selected files, in the order of their paths."""
-        arguments = {**_selection(globs, paths), "limit": limit}
+        """The selected files, in the order of their paths.
+
+        Args:
+            globs: which files; all without any.
+            paths: explicit files in place of a walk.
+            hidden: whether files whose names begin with a dot count.
+            root: another folder than the workspace.
+            limit: at most so many.
+            documents: see above.
+        """
+        arguments: dict[str, object] = {
+            **_selection(globs, paths),
+            "limit": limit,
+            "hidden": hidden,
+        }
+        if root is not None:
+            arguments["root"] = str(root)
         return list((await self._call("glob", _Paths, arguments, documents)).paths)
 
     async def grep(
