@@ -76,7 +76,8 @@ async def demo(task: str) -> int:
 def _copy_package(name: str, root: Path) -> dict[str, str]:
     """Copy an installed package's sources; answer its Python files with their texts."""
     spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     source = Path(next(iter(spec.submodule_search_locations)))
     shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     return {str(p.relative_to(root)): p.read_text("utf-8") for p in sorted(root.rglob("*.py"))}

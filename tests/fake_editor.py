@@ -53,6 +53,7 @@ class FakeEditor:
         self.refuse: str | None = None
         self.choose: str | None = None
         self.undisclosed = False
+        self.handled: set[str] = set()
         self.encoding: lsp.PositionEncodingKind | str = lsp.PositionEncodingKind.Utf16
         self._changed = asyncio.Event()
         self._install()
@@ -112,7 +113,9 @@ class FakeEditor:
         )
 
     def _install(self) -> None:
-        feature = self.client.feature
+        def feature(method: str) -> Any:
+            self.handled.add(method)
+            return self.client.feature(method)
 
         @feature(lsp.WORKSPACE_APPLY_EDIT)
         def apply_edit(params: lsp.ApplyWorkspaceEditParams) -> lsp.ApplyWorkspaceEditResult:

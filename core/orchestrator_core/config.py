@@ -88,6 +88,9 @@ class InvalidSetting(Struct, frozen=True):
     message: str
 
 
+SETTINGS_FILES = ("pyproject.toml", ".opencode/orchestrator.toml")
+"""The files of a workspace that may hold settings, the later one wins."""
+
 FLAG_VARIABLES = {
     "RUST_POOL": "rust_pool",
     "ENABLE_WORK_STEALING": "work_stealing",
@@ -137,10 +140,8 @@ def _file_sources(
     if root is None:
         return []
     found: list[tuple[str, Mapping[str, Any]]] = []
-    for name, section in (
-        ("pyproject.toml", ("tool", "opencode-orchestrator")),
-        (".opencode/orchestrator.toml", ()),
-    ):
+    sections = (("tool", "opencode-orchestrator"), ())
+    for name, section in zip(SETTINGS_FILES, sections, strict=True):
         try:
             table: Any = tomllib.loads((root / name).read_text("utf-8"))
         except FileNotFoundError:

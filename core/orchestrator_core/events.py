@@ -93,11 +93,12 @@ class TaskFinished(Event, frozen=True, tag="taskFinished"):
 
 
 class MissionFinished(Event, frozen=True, tag="done"):
-    """The mission ended."""
+    """The mission ended. ``stats`` has the pools' figures at that moment."""
 
     status: MissionStatus
     reason: str = ""
     duration_s: float = 0.0
+    stats: dict[str, object] = {}
 
 
 class MissionUndone(Event, frozen=True, tag="undone"):

@@ -16,13 +16,13 @@ from msgspec import Struct
 
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.errors import MissingFile, PlanError, RequestError
-from orchestrator_core.events import MissionUndone
+from orchestrator_core.events import MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.restore import revert
-from orchestrator_core.records import Mode, Plan
+from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.places import Places
+    from orchestrator_core.records import Mode, Plan
     from orchestrator_core.services import ApplierFactory
     from orchestrator_core.workspace.documents import Workspace
 
@@ -57,6 +58,22 @@ class UndoReport(Struct, frozen=True):
     mission: str
     files_restored: tuple[str, ...]
     unrestored: tuple[str, ...]
+
+
+class LastStats(Struct, frozen=True):
+    """What ``stats`` shows.
+
+    Attributes:
+        mission: the last mission that ended; empty if there is none.
+        at: when it ended, in seconds since the epoch.
+        stats: as ``$/orchestrator/poolStats`` has them.
+        live: the process that works on the workspace now, if there is one.
+    """
+
+    mission: str = ""
+    at: float = 0.0
+    stats: dict[str, object] = {}
+    live: ProcessUsage | None = None
 
 
 class Orchestrator:
@@ -134,13 +151,16 @@ class Orchestrator:
             raise RequestError(
                 f"there is no plan at {path}: write one (/plan makes it from a text)"
             ) from error
-        parsed = plan_language.parse(document.text, check_step=self._services.step_problem)
+        request = self.request("", **choices)
+        planner = self._backend(request).planner
+        parsed = plan_language.parse(document.text, check_step=planner.check_step)
         problems = [problem for problem in parsed.problems if problem.severity == "error"]
         if problems:
             raise PlanError(problems, source=path)
-        request = self.request(parsed.plan.title, **choices)
+        if not parsed.plan.tasks:
+            raise RequestError(f"{path} has no tasks")
         return MissionRequest(
-            text=request.text,
+            text=parsed.plan.title or path,
             plan=parsed.plan,
             plan_file=path,
             mode=request.mode,
@@ -256,6 +276,22 @@ class Orchestrator:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
         return self._services.stats()
 
+    async def last_stats(self) -> LastStats:
+        """The figures at the end of the last mission, and what works on the workspace now."""
+        found = LastStats()
+        for event in await self._journalled():
+            if isinstance(event, MissionFinished) and event.stats:
+                found = LastStats(mission=event.mission_id, at=event.at, stats=event.stats)
+        pid = await self._services.engine.pool.submit(self._services.owner)
+        return found if pid is None else msgspec.structs.replace(found, live=usage_of(pid))
+
+    async def trust(self, *, revoke: bool = False) -> None:
+        """Let commands run in this workspace, or not any more.
+
+        The files that may name commands are trusted as they are now: settings and plan.
+        """
+        await self._services.engine.pool.submit(self._services.trust, revoke=revoke)
+
     def reconfigure(self, settings: Settings) -> None:
         """Take changed settings; pools keep their size until the next start."""
         self._services.engine.settings = settings
@@ -296,7 +332,7 @@ class Orchestrator:
             )
         return backend
 
-    async def _journalled(self) -> list[AnyEvent]:
+    async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)
 
 

@@ -1,5 +1,6 @@
-"""What the missions of a workspace run on: constructed in the order of the layers, closed in
-reverse by the :class:`ShutdownManager`.
+"""What the missions of a workspace run on.
+
+It is constructed in the order of the layers, and closed in reverse by the ShutdownManager.
 
 The journal is opened with the first mission that changes something, so that a look, a dry run
 or a mistake leaves no trace in the workspace, and a server that does nothing keeps nobody out.
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.mission.engine import Engine
-from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
@@ -39,7 +41,7 @@ from orchestrator_core.workspace.disk_applier import DiskApplier
 from orchestrator_core.workspace.documents import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -78,19 +80,22 @@ def tool_server() -> Path:
 class Services:
     """The services of one workspace. Open with :meth:`open`, close with :meth:`close`."""
 
-    def __init__(self, engine: Engine, places: Places, tools: RustToolPool) -> None:
+    def __init__(
+        self, engine: Engine, places: Places, tools: RustToolPool, journal: LazyJournal
+    ) -> None:
         self.engine = engine
         self.places = places
         self.tools = tools
         self.shutdown = ShutdownManager()
-        self._journal: Journal | None = None
+        self._journal = journal
+        self._trust = TrustStore(places.trust)
         self._usage = UsageReader()
         self._seen = engine.pool.stats()
         self._told: dict[str, object] = {}
+        engine.stats = self.stats
         self._poller = AdaptivePoller(
             self._tell_stats, self._load, adaptive=engine.settings.flags.adaptive_polling
         )
-        engine.record = self._record
 
     @classmethod
     async def open(
@@ -121,6 +126,7 @@ class Services:
             shell=Shell(workspace.root, TrustStore(places.trust)),
         )
         disk = DiskApplier(workspace, pool.submit)
+        journal = LazyJournal(places.project)
         engine = Engine(
             workspace=workspace,
             settings=settings,
@@ -135,8 +141,10 @@ class Services:
             applier=applier(workspace, disk) if applier else disk,
             reviewer=Reviewer(toolbox),
             listener=listener,
+            record=journal.append,
+            scratch=places.scratch,
         )
-        services = cls(engine, places, tools)
+        services = cls(engine, places, tools, journal)
         services._own()
         return services
 
@@ -150,7 +158,7 @@ class Services:
         own("linter", engine.toolbox.lint.close)
         own("rename engine", engine.toolbox.rename.close)
         own("content store", engine.contents.close)
-        own("journal", self._close_journal)
+        own("journal", self._journal.close)
         own("statistics", self._poller.stop)
 
     async def open_journal(self) -> None:
@@ -160,19 +168,18 @@ class Services:
             JournalBusy: another live process works on this workspace.
             JournalError: it cannot be opened.
         """
-        if self._journal is None:
-            self._journal = await self.engine.pool.submit(Journal, self.places.project)
+        await self.engine.pool.submit(self._journal.open)
 
     def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first. Blocks on the disk."""
-        if self._journal is not None:
-            self._journal.flush()
-            return self._journal.events()
-        with Journal(self.places.project, read_only=True) as journal:
-            return journal.events()
+        return self._journal.events()
+
+    def owner(self) -> int | None:
+        """The live process that works on the workspace. Blocks on the disk."""
+        return self._journal.owner()
 
     @contextmanager
-    def mission_running(self, mission_id: str) -> Iterator[None]:
+    def mission_running(self, mission_id: str) -> Generator[None]:
         """Figures are sent while a mission runs; what undo needs of it is pinned."""
         self._poller.start()
         try:
@@ -208,6 +215,15 @@ class Services:
         target.write_text(text, encoding="utf-8")
         return replaced
 
+    def trust(self, *, revoke: bool) -> None:
+        """Trust the workspace with the files that may name commands, or no longer. Blocks."""
+        root = self.engine.workspace.root
+        if revoke:
+            self._trust.revoke(root)
+            return
+        files = (*SETTINGS_FILES, self.engine.settings.plan_file)
+        self._trust.trust(root, [name for name in files if (root / name).is_file()])
+
     def stats(self) -> dict[str, object]:
         """The figures of ``$/orchestrator/poolStats``, with its keys."""
         pool, tools, usage = self.engine.pool.stats(), self.tools.stats(), self._usage.read()
@@ -238,14 +254,6 @@ class Services:
     async def close(self) -> None:
         """End everything, in reverse order of construction; idempotent."""
         await self.shutdown.shutdown("closed")
-
-    def _record(self, event: AnyEvent) -> Awaitable[object]:
-        assert self._journal is not None, "a mission starts with open_journal()"
-        return self._journal.append(event)
-
-    def _close_journal(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
 
     def _load(self) -> float:
         """The pool's utilization since it was last asked."""

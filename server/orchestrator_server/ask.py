@@ -50,7 +50,7 @@ async def ask_for_task(server: HardenedServer, engine: Orchestrator) -> Answer |
         )
     except JsonRpcException as error:
         raise TaskTextError(
-            "what should be done? Pass the task as the command's first argument, for example\n"
-            + VERB_HELP
+            "what should be done? Pass the task as the command's first argument, for example:\n"
+            + "\n".join(f"  {example}" for example in VERB_HELP.values())
         ) from error
     return None if chosen is None else choices.get(chosen.title)

@@ -1,7 +1,8 @@
 """The commands: ``/task``, ``/plan``, ``/run``, ``/stop``, ``/undo``, ``/status``, ``/stats``.
 
 Each handler is a coroutine on the event loop, so that ``$/cancelRequest`` reaches it. What is
-wrong with a request is an LSP error whose message says what to do; nothing has changed then.
+wrong with a request is raised as an OrchestratorError, which the protocol answers as an LSP
+error with its message; nothing has changed then.
 """
 
 from __future__ import annotations
@@ -9,27 +10,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 from lsprotocol import types as lsp
 from msgspec import Meta, Struct
-from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.records import MissionStatus, Mode
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from orchestrator_server.ask import ask_for_task
 from orchestrator_server.notifications import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from orchestrator_core.mission.mission import Mission
 
     from orchestrator_server.editor_session import EditorSession
     from orchestrator_server.progress import MissionProgressBars
     from orchestrator_server.server import HardenedServer
-
-REQUEST_FAILED = -32803
-TITLE_LENGTH = 60
 
 
 class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -52,65 +45,85 @@ class Commands:
 
     def register(self, server: HardenedServer) -> None:
         """Register every command with the server."""
-        for names, handler in (
-            (("/task",), self.task),
-            (("/plan",), self.plan),
-            (("/run",), self.run),
-            (("/stop", "/cancel"), self.stop),
-            (("/retry",), self.retry),
-            (("/undo",), self.undo),
-            (("/status",), self.status),
-            (("/stats",), self.stats),
-        ):
-            for name in names:
-                server.command(name)(_command(handler))
 
-    async def task(self, text: object = None, options: object = None) -> object:
+        @server.command("/task")
+        async def task(text: str | None = None, options: TaskOptions | None = None) -> object:
+            return await self.task(text, options or TaskOptions())
+
+        @server.command("/plan")
+        async def plan(text: str | None = None, options: TaskOptions | None = None) -> object:
+            return await self.plan(text, options or TaskOptions())
+
+        @server.command("/run")
+        async def run(file: str | None = None, options: TaskOptions | None = None) -> object:
+            return await self.run_plan(file, options or TaskOptions())
+
+        for name in ("/stop", "/cancel"):
+
+            @server.command(name)
+            async def stop(mission: str | None = None) -> object:
+                return await self.stop(mission)
+
+        @server.command("/retry")
+        async def retry(mission: str | None = None) -> object:
+            return await self.retry(mission)
+
+        @server.command("/undo")
+        async def undo(mission: str | None = None) -> object:
+            return await self.undo(mission)
+
+        @server.command("/status")
+        async def status() -> object:
+            return await self.status()
+
+        @server.command("/stats")
+        async def stats() -> object:
+            return await self.stats()
+
+    async def task(self, text: str | None, options: TaskOptions) -> object:
         """Start a mission from a text; without one, ask for it."""
-        chosen = _options(options)
-        if chosen.plan is not None:
-            return await self._start_plan(chosen.plan, chosen)
+        if options.plan is not None:
+            return await self.run_plan(options.plan, options)
         engine = await self._session.orchestrator()
         if text is None:
             answer = await ask_for_task(self._session.server, engine)
             if answer is None:
                 return {"missionId": None, "status": MissionStatus.CANCELLED}
             if answer.plan_file:
-                return await self._start_plan(answer.plan_file, chosen)
+                return await self.run_plan(answer.plan_file, options)
             text = answer.text
-        request = engine.request(_text(text), **_choices(chosen))
-        return await self._start(await engine.start(request), wait=chosen.wait)
+        request = engine.request(text, **_choices(options))
+        return await self._start(await engine.start(request), wait=options.wait)
 
-    async def plan(self, text: object = None, options: object = None) -> object:
+    async def plan(self, text: str | None, options: TaskOptions) -> object:
         """Make a plan, write it to the plan file, and change nothing else."""
         engine = await self._session.orchestrator()
-        request = engine.request(_text(text), **_choices(_options(options)))
-        written = await engine.write_plan(request)
+        written = await engine.write_plan(engine.request(text or "", **_choices(options)))
         await self._show(written.path)
         return wire(written)
 
-    async def run(self, file: object = None, options: object = None) -> object:
-        """Carry out the plan file."""
-        chosen = _options(options)
-        name = None if file is None else _text(file)
-        return await self._start_plan(name or self._session.settings.plan_file, chosen)
+    async def run_plan(self, file: str | None, options: TaskOptions) -> object:
+        """Carry out a plan file."""
+        engine = await self._session.orchestrator()
+        request = await engine.request_from_file(
+            file or engine.settings.plan_file, **_choices(options)
+        )
+        return await self._start(await engine.start(request), wait=options.wait)
 
-    async def stop(self, mission: object = None) -> object:
+    async def stop(self, mission: str | None) -> object:
         """Stop one mission, or all."""
         engine = await self._session.orchestrator()
-        stopped = engine.stop(None if mission is None else _text(mission), "stopped by /stop")
-        return {"stopped": stopped}
+        return {"stopped": engine.stop(mission, "stopped by /stop")}
 
-    async def retry(self, mission: object = None) -> object:
+    async def retry(self, mission: str | None) -> object:
         """Start a mission that failed or was cancelled again."""
         engine = await self._session.orchestrator()
-        again = await engine.retry(None if mission is None else _text(mission))
-        return await self._start(again, wait=False)
+        return await self._start(await engine.retry(mission), wait=False)
 
-    async def undo(self, mission: object = None) -> object:
+    async def undo(self, mission: str | None) -> object:
         """Take a mission's changes back."""
         engine = await self._session.orchestrator()
-        return wire(await engine.undo(None if mission is None else _text(mission)))
+        return wire(await engine.undo(mission))
 
     async def status(self) -> object:
         """Missions, their tasks and receipts."""
@@ -121,11 +134,6 @@ class Commands:
         """The pools' figures."""
         engine = await self._session.orchestrator()
         return wire(engine.stats())
-
-    async def _start_plan(self, file: str, options: TaskOptions) -> object:
-        engine = await self._session.orchestrator()
-        request = await engine.request_from_file(file, **_choices(options))
-        return await self._start(await engine.start(request), wait=options.wait)
 
     async def _start(self, mission: Mission, *, wait: bool) -> object:
         self._bars.open(mission.id, mission.title, self._session.server.current_work_done_token())
@@ -165,39 +173,5 @@ class Commands:
         )
 
 
-def _command(handler: Callable[..., Awaitable[object]]) -> Callable[..., Any]:
-    async def run(*arguments: object) -> object:
-        try:
-            return await handler(*arguments)
-        except TypeError as error:
-            if error.__traceback__ and error.__traceback__.tb_next is None:
-                raise JsonRpcInvalidParams(f"too many arguments: {error}") from error
-            raise
-        except OrchestratorError as error:
-            raise JsonRpcException(str(error), code=REQUEST_FAILED, data=_data(error)) from error
-
-    return run
-
-
-def _data(error: OrchestratorError) -> dict[str, object]:
-    kind = "request" if isinstance(error, RequestError) else "failure"
-    return {"kind": kind, "error": type(error).__name__}
-
-
-def _options(value: object) -> TaskOptions:
-    if value is None:
-        return TaskOptions()
-    try:
-        return msgspec.convert(value, TaskOptions)
-    except msgspec.ValidationError as error:
-        raise JsonRpcInvalidParams(f"options: {error}") from error
-
-
 def _choices(options: TaskOptions) -> dict[str, Any]:
     return {"mode": options.mode, "backend": options.backend, "dry_run": options.dry_run}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise JsonRpcInvalidParams(f"a text is expected, not {value!r:.80}")
-    return value

@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -19,6 +18,7 @@ from orchestrator_core.workspace.documents import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _DISTRIBUTIONS = ("pygls", "lsprotocol", "msgspec", "psutil")
 
@@ -37,10 +37,10 @@ async def diagnose(root: Path) -> list[Finding]:
         Finding("orchestrator", True, f"{__version__}, Python {platform.python_version()}"),
         *_distributions(),
         *[await _program(name) for name in ("ruff", "ty", "git")],
-        await _tool_server(root),
+        await _tool_server(),
         _workspace(root),
     ]
-    settings, invalid = load(root if root.is_dir() else None, environment=os.environ)
+    settings, invalid = load(root, environment=os.environ)
     flags = settings.flags
     on = [variable for variable, name in FLAG_VARIABLES.items() if getattr(flags, name)]
     off = [variable for variable in FLAG_VARIABLES if variable not in on]
@@ -84,10 +84,10 @@ async def _program(name: str) -> Finding:
     return Finding(name, process.returncode == 0, output.decode(errors="replace").strip())
 
 
-async def _tool_server(root: Path) -> Finding:
+async def _tool_server() -> Finding:
     path = tool_server()
     try:
-        with RustToolPool(path, root if root.is_dir() else Path.cwd()) as pool:
+        with RustToolPool(path, path.parent) as pool:
             tools = await pool.list_tools(timeout_s=10)
     except OrchestratorError as error:
         return Finding("tool server", False, f"{path}: {error}")

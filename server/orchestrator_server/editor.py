@@ -168,7 +168,8 @@ class EditorApplier:
 
     def _text_edits(self, change: Change) -> list[lsp.TextEdit]:
         assert change.before is not None
-        index = LineIndex(change.before.text, self._server.workspace.position_encoding)
+        encoding = self._server.workspace.position_encoding or lsp.PositionEncodingKind.Utf16
+        index = LineIndex(change.before.text, encoding)
         return [
             lsp.TextEdit(range=index.range(edit.start, edit.end), new_text=edit.new_text)
             for edit in change.edits

@@ -26,12 +26,12 @@ from orchestrator_server.terminal import TerminalListener, show_missions, show_r
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
     from pathlib import Path
 
     from orchestrator_core.mission.agent import MissionRequest
 
-    Command = Callable[["Run"], Awaitable[int]]
+    Command = Callable[["Run"], Coroutine[None, None, int]]
 
 
 class Run:
@@ -54,7 +54,8 @@ class Run:
                 style="yellow",
                 markup=False,
             )
-        logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
+        level = "WARNING" if settings.log_level == "info" else settings.log_level.upper()
+        logging.basicConfig(level=level, stream=sys.stderr)
         return await Orchestrator.open(self.root, settings, self.listener)
 
     def print_json(self, value: object) -> None:
@@ -116,7 +117,7 @@ async def _request(engine: Orchestrator, options: argparse.Namespace) -> Mission
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(stop: Callable[[], object]) -> Iterator[None]:
+def _stopping_on_signals(stop: Callable[[], object]) -> Generator[None]:
     """Ctrl-C and SIGTERM stop the mission; a second Ctrl-C ends the process at once."""
     loop = asyncio.get_running_loop()
 
@@ -138,7 +139,7 @@ def _stopping_on_signals(stop: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _engine(this: Run) -> AsyncIterator[Orchestrator]:
+async def _engine(this: Run) -> AsyncGenerator[Orchestrator]:
     engine = await this.open()
     try:
         yield engine

@@ -14,11 +14,12 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import MissionProgress
     from orchestrator_core.mission.history import MissionOverview
+    from orchestrator_core.orchestrator import LastStats
     from orchestrator_core.records import CheckResult, MissionReport, TaskReport
     from rich.console import Console
 
@@ -47,7 +48,7 @@ class TerminalListener:
         self._bar: Progress | None = None
 
     @contextlib.contextmanager
-    def live(self, title: str) -> Iterator[None]:
+    def live(self, title: str) -> Generator[None]:
         """Show progress for as long as the context lasts."""
         if self._quiet or not self._console.is_terminal:
             yield
@@ -115,6 +116,10 @@ def show_report(console: Console, report: MissionReport) -> None:
     style = _STATUS_STYLE.get(report.status, "bold")
     title = f"mission {report.mission}"
     console.print(summarise(title, report), style=style, markup=False)
+    told = "\n".join(task.reason for task in report.tasks)
+    for line in report.reason.splitlines():
+        if line.partition("): ")[2] not in told:
+            console.print(line, style=style, markup=False)
     if report.status is MissionStatus.DONE and report.files_changed and not report.dry_run:
         console.print(
             f"undo with: opencode-orchestrator undo {report.mission}", style="dim", markup=False
@@ -135,10 +140,19 @@ def show_missions(console: Console, missions: Sequence[MissionOverview]) -> None
             _show_task(console, task)
 
 
-def show_stats(console: Console, stats: dict[str, Any]) -> None:
+def show_stats(console: Console, last: LastStats) -> None:
     """Figures as a table, a group a section."""
+    if last.live is not None:
+        console.print(
+            f"a server works here now: {last.live.rss_bytes / 2**20:.0f} MiB, "
+            f"{last.live.threads} threads, {last.live.children} child processes"
+        )
+    if not last.mission:
+        console.print("no mission has ended here yet")
+        return
+    console.print(f"at the end of mission {last.mission}:")
     table = Table(show_header=False, box=None)
-    for group, values in stats.items():
+    for group, values in last.stats.items():
         if isinstance(values, dict):
             for name, value in cast("dict[str, object]", values).items():
                 table.add_row(group, name, str(value))

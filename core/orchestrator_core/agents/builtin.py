@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.agents.grammar import parse_task, plan_from_text
+from orchestrator_core.agents.grammar import check_step, parse_task, plan_from_text
 from orchestrator_core.agents.verb_worker import VerbWorker
 from orchestrator_core.agents.verbs import (
     Check,
@@ -21,7 +21,7 @@ from orchestrator_core.agents.verbs import (
     patterns,
 )
 from orchestrator_core.errors import PlanError, TaskTextError, ToolRejected
-from orchestrator_core.records import Problem
+from orchestrator_core.records import Mode, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ class BuiltinBackend:
     """Planner and Worker of the verb language."""
 
     name = NAME
+    modes = (Mode.NORMAL,)
 
     def __init__(self, toolbox: Toolbox) -> None:
         self.planner = VerbPlanner(toolbox)
@@ -52,6 +53,8 @@ class VerbPlanner:
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
+    check_step = staticmethod(check_step)
+
     async def plan(self, request: MissionRequest) -> Plan:
         """Parse the request and look ahead; see :class:`~mission.agent.Planner`."""
         plan = request.plan or plan_from_text(request.text)
@@ -59,6 +62,9 @@ class VerbPlanner:
         for task, verb in _verbs(plan):
             # What an earlier verb changes can make a later one possible.
             await self._preflight(task, verb, first=not changed)
+            if isinstance(verb, Run):
+                named_in = [request.plan_file] if request.plan_file else []
+                self._toolbox.shell.require_trust(named_in)
             changed = changed or not isinstance(verb, Check | Format | Fix)
         return plan
 
@@ -85,9 +91,7 @@ class VerbPlanner:
                 case Rename() if first:
                     await self._toolbox.rename.find(verb.old, patterns(globs))
                 case Fix(rules) if rules:
-                    await self._toolbox.lint.check_rules(rules)
-                case Run():
-                    self._toolbox.shell.require_trust()
+                    await self._toolbox.lint.fix(_PROBE, "pass\n", rules)
                 case _:
                     pass
         except ToolRejected as error:

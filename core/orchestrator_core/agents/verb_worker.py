@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator_core.agents import commands
 from orchestrator_core.agents.grammar import parse_task
 from orchestrator_core.agents.verbs import (
     Check,
@@ -63,9 +64,11 @@ async def _perform(verb: Verb, context: TaskContext) -> Outcome:
         case Format():
             return await _format(verb, context)
         case Check():
-            return await _check(verb, context)
+            return await commands.check(context, await _select(context, verb.globs))
         case Run():
-            return await _run(verb, context)
+            named_in = [context.plan_file] if context.plan_file else []
+            globs = patterns(verb.globs)
+            return await commands.run(context, verb.command, globs, named_in=named_in)
 
 
 async def _replace(verb: Replace, context: TaskContext) -> Outcome:
@@ -126,18 +129,6 @@ async def _fix(verb: Fix, context: TaskContext) -> Outcome:
 
 async def _format(verb: Format, context: TaskContext) -> Outcome:
     return await _rework(context, verb.globs, context.toolbox.lint.format)
-
-
-async def _check(verb: Check, context: TaskContext) -> Outcome:
-    from orchestrator_core.agents.checks import check
-
-    return await check(context, await _select(context, verb.globs))
-
-
-async def _run(verb: Run, context: TaskContext) -> Outcome:
-    from orchestrator_core.agents.checks import run
-
-    return await run(context, verb)
 
 
 async def _select(context: TaskContext, globs: Sequence[str]) -> list[str]:

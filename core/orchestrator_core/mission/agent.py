@@ -16,7 +16,9 @@ from orchestrator_core.records import CheckResult, Mode, Plan, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from orchestrator_core.errors import TaskTextError
     from orchestrator_core.runtime.worker_pool import WorkStealingPool
     from orchestrator_core.tools.toolbox import Toolbox
     from orchestrator_core.workspace.draft import Draft
@@ -62,6 +64,10 @@ class TaskContext:
         progress: tells how far the task is: files done, files in all.
         originals: the files that the mission has changed so far, with their texts from before
             it began; None for a file that it created. Blocks on the disk.
+        scratch: the folder where commands get their copy of the workspace.
+        plan_file: the workspace's file that the task was read from; empty if a person typed it.
+        checks: the workspace's own check commands, each a shell line.
+        timeout_s: how long a command may take.
     """
 
     mission_id: str
@@ -71,6 +77,10 @@ class TaskContext:
     pool: WorkStealingPool
     progress: Callable[[int, int], None]
     originals: Callable[[], dict[str, str | None]]
+    scratch: Path
+    plan_file: str = ""
+    checks: tuple[str, ...] = ()
+    timeout_s: float = 600.0
 
 
 class Planner(Protocol):
@@ -79,6 +89,10 @@ class Planner(Protocol):
     @property
     def immediate(self) -> bool:
         """Whether planning is quick enough to be done before the request is accepted."""
+        ...
+
+    def check_step(self, text: str) -> TaskTextError | None:
+        """What is wrong with the text of a plan's step, or None."""
         ...
 
     async def plan(self, request: MissionRequest) -> Plan:
@@ -112,6 +126,11 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """What ``--backend`` and ``orchestrator.backend`` call it."""
+        ...
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that it knows."""
         ...
 
     @property

@@ -103,7 +103,11 @@ class Commander:
         took_s = round(self._engine.clock() - self._started, 3)
         await self._emit(
             MissionFinished(
-                mission_id=self._mission.id, status=status, reason=reason, duration_s=took_s
+                mission_id=self._mission.id,
+                status=status,
+                reason=reason,
+                duration_s=took_s,
+                stats=self._engine.stats(),
             )
         )
 
@@ -168,11 +172,11 @@ class Commander:
                 async with self._rehearsal_lock:
                     return await self._rehearse(task)
             draft = Draft(self._engine.workspace)
-            receipt, notes = await self._work(task, attempt, draft)
+            receipt, changes, notes = await self._work(task, attempt, draft)
             if not receipt.passed:
-                return TaskState.FAILED, _why(receipt), notes
+                return TaskState.FAILED, _why(receipt, changes), notes
             try:
-                await self._apply(task, draft.changes())
+                await self._apply(task, changes)
             except StaleEdit as error:
                 log.info("task %s, attempt %d: %s", task.id, attempt, error)
                 continue
@@ -187,18 +191,18 @@ class Commander:
         assert self._rehearsal is not None
         draft = self._rehearsal.copy()
         seen = self._rehearsal.documents()
-        receipt, notes = await self._work(task, 1, draft)
+        receipt, changes, notes = await self._work(task, 1, draft)
         if not receipt.passed:
-            return TaskState.FAILED, _why(receipt), notes
+            return TaskState.FAILED, _why(receipt, changes), notes
         self._rehearsal = draft
         now = draft.documents()
-        changes = [c for c in draft.changes() if now.get(c.path) != seen.get(c.path)]
-        self._emit(self._intent(task, changes))
+        fresh = [c for c in changes if now.get(c.path) != seen.get(c.path)]
+        self._emit(self._intent(task, fresh))
         return TaskState.DONE, "", notes
 
     async def _work(
         self, task: Task, attempt: int, draft: Draft
-    ) -> tuple[Receipt, tuple[str, ...]]:
+    ) -> tuple[Receipt, Sequence[Change], tuple[str, ...]]:
         """Have a worker carry out the task on ``draft``, and the Reviewer check it."""
         engine = self._engine
         async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
@@ -212,13 +216,17 @@ class Commander:
                     pool=engine.pool,
                     progress=lambda done, total: self._advance(task.id, done, total),
                     originals=self._originals,
+                    scratch=engine.scratch,
+                    plan_file=self._mission.request.plan_file,
+                    checks=engine.settings.checks,
+                    timeout_s=engine.settings.check_timeout_s,
                 )
             )
         changes = await engine.pool.submit(draft.changes)
         async with engine.concurrency.acquire(role="reviewer"):
             receipt = await engine.reviewer.review(task.id, changes, outcome.checks)
         self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
-        return receipt, outcome.notes
+        return receipt, changes, outcome.notes
 
     async def _apply(self, task: Task, changes: Sequence[Change]) -> None:
         """Put the changes into the workspace, with what undo needs in the journal first."""
@@ -336,7 +344,8 @@ async def _to_its_end(work: Coroutine[None, None, T], grace_s: float) -> T:
         return task.result()
 
 
-def _why(receipt: Receipt) -> str:
+def _why(receipt: Receipt, changes: Sequence[Change]) -> str:
     failed = [check for check in receipt.checks if check.status == "failed"]
     lines = [f"{check.name}: {'; '.join(check.details) or 'failed'}" for check in failed]
-    return "undone, it made something worse: " + " | ".join(lines)
+    told = "its edits made something worse and were not applied" if changes else "a check failed"
+    return f"{told}: {' | '.join(lines)}"

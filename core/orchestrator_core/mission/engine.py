@@ -11,6 +11,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -62,8 +63,10 @@ class Engine:
     """The services. Owned, and closed, by the facade.
 
     Attributes:
+        scratch: the folder where commands get their copy of the workspace.
         record: journals an event; its place is taken when the call returns, and it is durable
             when the answer has been awaited.
+        stats: the pools' figures.
         clock: seconds that only grow, for durations.
         now: seconds since the epoch, for the journal.
         apply_lock: edits are applied one task's at a time, in the order of the journal.
@@ -78,7 +81,9 @@ class Engine:
     applier: Applier
     reviewer: Reviewer
     listener: Listener
+    scratch: Path
     record: Callable[[AnyEvent], Awaitable[object]]
+    stats: Callable[[], dict[str, object]] = dict
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     apply_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

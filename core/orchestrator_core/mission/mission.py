@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_core.events import EditsApplied, EditsIntended, TaskReviewed
 from orchestrator_core.mission.state import MissionState, fold
-from orchestrator_core.records import MissionReport, MissionStatus, TaskReport
+from orchestrator_core.records import MissionReport, MissionStatus, TaskReport, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,8 @@ class Mission:
         """One line on how it went."""
         if not self.ended:
             return f"{self.title}: running"
-        return summarise(self.title, self.report)
+        line = summarise(self.title, self.report)
+        return f"{line}: {self.report.reason}" if self.report.reason else line
 
 
 def build_report(
@@ -141,7 +142,8 @@ def summarise(title: str, report: MissionReport) -> str:
         case MissionStatus.CANCELLED:
             return f"{title}: stopped, {counted} changed before"
         case _:
-            return f"{title}: failed, its edits were undone. {report.reason}"
+            undone = any(task.status is TaskState.DONE and task.files for task in report.tasks)
+            return f"{title}: failed{', its edits were undone' if undone else ''}"
 
 
 def _shorten(text: str) -> str:

@@ -73,6 +73,22 @@ class OwnerLock:
         return "its process is not known"
 
 
+def holder_of(file: Path) -> int | None:
+    """The process that holds the lock now; None if nobody does. Leaves no trace."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

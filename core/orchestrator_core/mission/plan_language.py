@@ -69,8 +69,7 @@ def render_states(document: PlanDocument, states: States) -> str:
     marker gets one inserted, and only for another state than pending. A group's marker, if it has
     one, shows the fold of its tasks.
     """
-    wanted: dict[StateKey, TaskState] = dict(states.items())
-    _add_groups(document, wanted)
+    wanted = with_groups(document, states)
     changes: list[tuple[int, int, str]] = []
     for node in document.tasks:
         of_task = wanted.get(node.id)
@@ -87,8 +86,9 @@ def render_states(document: PlanDocument, states: States) -> str:
     return edited(document.text, changes)
 
 
-def _add_groups(document: PlanDocument, wanted: dict[StateKey, TaskState]) -> None:
-    """Add the states of groups that have a marker and a part whose state is wanted."""
+def with_groups(document: PlanDocument, states: States) -> dict[StateKey, TaskState]:
+    """The states, and those of groups that have a marker and a part whose state is among them."""
+    wanted: dict[StateKey, TaskState] = dict(states.items())
     parts: dict[str, list[TaskState]] = {}
     touched: set[str] = set()
     groups: dict[StateKey, TaskState] = {}
@@ -102,7 +102,7 @@ def _add_groups(document: PlanDocument, wanted: dict[StateKey, TaskState]) -> No
             parts.setdefault(node.parent, []).append(state)
             if is_touched:
                 touched.add(node.parent)
-    wanted.update(groups)
+    return wanted | groups
 
 
 def edited(text: str, changes: Iterable[tuple[int, int, str]]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from orchestrator_core.errors import StaleEdit
+from orchestrator_core.errors import EditRefused, StaleEdit
 from orchestrator_core.events import EditsReverted
 from orchestrator_core.mission.undo import plan_undo
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
+    from orchestrator_core.mission.undo import UndoPlan
+
+log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 
@@ -31,25 +35,28 @@ async def revert(
     Raises:
         EditError: the applier would not take the inverse edits; nothing was changed.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
-        undo = await engine.pool.submit(
-            plan_undo, events, engine.contents, engine.workspace, task_id=task_id
-        )
-        if not undo.changes and not undo.unrestored:
-            return None
-        async with engine.apply_lock:
-            try:
-                if undo.changes:
-                    await engine.applier.apply(undo.changes, label="orchestrator: undo")
-            except StaleEdit:
-                # Somebody typed meanwhile: look again at what there is now.
-                if attempt == _ATTEMPTS:
-                    raise
-                continue
-        break
+    async with engine.apply_lock:
+        undo = await _apply_inverse(engine, events, task_id)
+    if not undo.changes and not undo.unrestored:
+        return None
     return EditsReverted(
         mission_id=events[0].mission_id,
         task_id=task_id,
         changes=tuple(change.record() for change in undo.changes),
-        unrestored=tuple(undo.unrestored),
+        unrestored=undo.unrestored,
     )
+
+
+async def _apply_inverse(engine: Engine, events: Sequence[AnyEvent], task_id: str) -> UndoPlan:
+    for _ in range(_ATTEMPTS):
+        undo = await engine.pool.submit(
+            plan_undo, events, engine.contents, engine.workspace, task_id=task_id
+        )
+        try:
+            if undo.changes:
+                await engine.applier.apply(undo.changes, label="orchestrator: undo")
+        except StaleEdit as error:
+            log.info("undo: %s", error)  # somebody typed meanwhile: look again at what there is now
+        else:
+            return undo
+    raise EditRefused(f"undo was given up after {_ATTEMPTS} attempts: the files keep changing")

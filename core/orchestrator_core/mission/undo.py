@@ -165,7 +165,7 @@ class _Undo:
         elif current.sha256 == change.after:
             before = self._content(change.before, path)
             if before is not None:
-                self._put(path, before, current)
+                self.draft.restore(path, before)
         elif current.sha256 != change.before:
             self._merge_back(change, path, current)
 
@@ -203,7 +203,7 @@ class _Undo:
             return
         before = self._content(change.before, change.path)
         if before is not None:
-            self._put(change.path, before, None)
+            self.draft.restore(change.path, before)
 
     def _rename_back(self, change: FileChange) -> None:
         old, new = self.draft.find(change.path), self.draft.find(change.new_path)
@@ -227,12 +227,6 @@ class _Undo:
         if content is None:
             self._leave(path, "its old text is not kept any more")
         return content
-
-    def _put(self, path: str, content: bytes, current: Document | None) -> None:
-        text, bom = text_file.decode(content, path)
-        if bom and (current is None or not current.bom):
-            text = "\ufeff" + text
-        self.draft.write(path, text)
 
     def _leave(self, path: str, why: str) -> None:
         note = f"{path}: {why}"

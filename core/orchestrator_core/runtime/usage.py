@@ -112,3 +112,11 @@ def _droppable_bytes(group: Path) -> int:
             if name in {"inactive_file", "total_inactive_file"}:
                 return int(value)
     return 0
+
+
+def usage_of(pid: int) -> ProcessUsage | None:
+    """Another process's usage now; None where it is gone or cannot be looked at."""
+    try:
+        return UsageReader(pid).read()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None

@@ -125,7 +125,10 @@ impl Args {
     }
 
     /// Refuses arguments that the tool does not know.
+    ///
+    /// Every tool takes `root`, also one that reads no files: a client need not know which do.
     pub fn finish(mut self) -> Outcome<()> {
+        self.values.remove("root");
         let Some(name) = self.values.keys().next().cloned() else {
             return Ok(());
         };

@@ -1,0 +1,67 @@
+"""A journal that is opened for writing when the first mission needs it, and not before."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.journal_file import LOCK_FILE
+from orchestrator_core.mission.owner_lock import holder_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.runtime.future import Future
+
+
+class LazyJournal:
+    """The journal of one workspace. Safe from any thread; all but ``append`` block on the disk.
+
+    Reading leaves no trace in a workspace where no mission has run, and keeps no other process
+    from writing.
+
+    Args:
+        folder: the workspace's ``.opencode``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._journal: Journal | None = None
+
+    def open(self) -> None:
+        """Become the one that writes; repeating it does nothing.
+
+        Raises:
+            JournalBusy: another live process works on this workspace.
+            JournalDamaged: what is there cannot be read.
+            JournalError: it cannot be opened.
+        """
+        with self._lock:
+            if self._journal is None:
+                self._journal = Journal(self._folder)
+
+    def append(self, event: AnyEvent) -> Future[None]:
+        """See :meth:`Journal.append`; only after :meth:`open`."""
+        assert self._journal is not None
+        return self._journal.append(event)
+
+    def events(self) -> tuple[AnyEvent, ...]:
+        """All events, the oldest first."""
+        if self._journal is not None:
+            self._journal.flush()
+            return self._journal.events()
+        with Journal(self._folder, read_only=True) as journal:
+            return journal.events()
+
+    def owner(self) -> int | None:
+        """The live process that writes to the journal now, if there is one."""
+        return holder_of(self._folder / LOCK_FILE)
+
+    def close(self) -> None:
+        """Write what is left and give the workspace free; repeating it does nothing."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.close()

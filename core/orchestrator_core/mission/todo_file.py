@@ -1,0 +1,210 @@
+"""The plan file on disk: read whole, replaced whole, and never at the cost of someone's writing.
+
+A replacement is written beside the file, brought to the disk and then *exchanged* with it in one
+step, so that what was replaced can be looked at afterwards: if it is not what was expected, some
+other program wrote in between, and its text comes back to the caller to be merged. Programs that
+hold the file open and write into it in place are covered, too: the replaced file is kept open,
+nameless, until the next replacement, and :meth:`TodoFile.late_writing` tells what arrived in it.
+
+Not thread-safe: the owner calls it under its own lock. Against other processes of this program
+there is :meth:`TodoFile.locked`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import stat
+import time
+from typing import TYPE_CHECKING, Self
+
+from orchestrator_core.errors import EditRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
+_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class TodoFile:
+    """One plan file.
+
+    Args:
+        path: the file; a symbolic link is followed, so that it stays one.
+        sleep: waits between two tries for the lock.
+    """
+
+    def __init__(self, path: Path, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._path = path
+        self._sleep = sleep
+        self._replaced: tuple[int, int, int] | None = None  # descriptor, mtime in ns, size
+        self._library = ctypes.CDLL(None, use_errno=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the replaced file. May be called again."""
+        if self._replaced is not None:
+            os.close(self._replaced[0])
+            self._replaced = None
+
+    def read(self) -> bytes | None:
+        """What the file holds; None if there is none."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def late_writing(self) -> bytes | None:
+        """What a program wrote into the replaced file after it was replaced, if any; told once."""
+        if self._replaced is None:
+            return None
+        descriptor, modified_ns, size = self._replaced
+        status = os.fstat(descriptor)
+        if (status.st_mtime_ns, status.st_size) == (modified_ns, size):
+            return None
+        self._replaced = descriptor, status.st_mtime_ns, status.st_size
+        return _read_all(descriptor, status.st_size)
+
+    def replace(self, expected: bytes | None, data: bytes) -> tuple[bool, bytes | None]:
+        """Put ``data`` in the place of ``expected``; None stands for no file.
+
+        Returns:
+            Whether the file was replaced, and what it held instead of ``expected``. If that is
+            not ``expected``, it is someone's text, to be merged and written again. When both are
+            so, ``data`` is in place now and the other text is in no file any more.
+
+        Raises:
+            OSError: the file system would not take it; the file is as it was.
+        """
+        path = self._path.resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = path.with_name(f".opencode-{secrets.token_hex(8)}.new")
+        try:
+            self._stage(path, staged, data)
+            if expected is None:
+                try:
+                    os.link(staged, path)  # unlike a rename, never replaces a file
+                except FileExistsError:
+                    return False, self.read()
+                _sync_folder(path)
+                return True, None
+            found = self.read()
+            if found != expected:
+                return False, found
+            found = self._exchange(staged, path)
+            _sync_folder(path)
+            return True, found
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _stage(self, path: Path, staged: Path, data: bytes) -> None:
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _exchange(self, staged: Path, path: Path) -> bytes | None:
+        """Swap the two files, and tell what the replaced one held."""
+        names = os.fsencode(staged), os.fsencode(path)
+        failed = self._library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+        if not failed:
+            return self._keep_open(staged)
+        code = ctypes.get_errno()
+        if code == errno.ENOENT:  # the file went away meanwhile
+            return None if _linked(staged, path) else self.read()
+        if code not in _NO_EXCHANGE:
+            raise OSError(code, os.strerror(code), str(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        staged.replace(path)
+        return self._hold(descriptor)
+
+    def _keep_open(self, replaced: Path) -> bytes:
+        return self._hold(os.open(replaced, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _hold(self, descriptor: int) -> bytes:
+        self.close()
+        status = os.fstat(descriptor)
+        self._replaced = descriptor, status.st_mtime_ns, status.st_size
+        return _read_all(descriptor, status.st_size)
+
+    @contextlib.contextmanager
+    def locked(self, timeout_s: float) -> Generator[None]:
+        """Keep other processes of this program from writing the file.
+
+        The lock is on the folder, so nothing has to be left behind for it; the kernel drops it
+        with the process. On a file system without such locks the block runs all the same.
+
+        Raises:
+            EditRefused: another process held it for longer than ``timeout_s``.
+        """
+        folder = self._path.resolve().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            deadline = time.monotonic() + timeout_s
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise EditRefused(
+                            f"{self._path.name} was not updated: another process has been"
+                            f" writing in {folder} for {timeout_s:g} s"
+                        ) from None
+                    self._sleep(0.002)
+                except OSError as error:
+                    if error.errno not in _NO_LOCKS:
+                        raise
+                    log.warning("%s cannot be locked (%s)", folder, error.strerror)
+                    break
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _linked(staged: Path, path: Path) -> bool:
+    try:
+        os.link(staged, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    position = 0
+    while part := os.pread(descriptor, max(size - position, 4096), position):
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

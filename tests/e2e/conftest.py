@@ -1,0 +1,98 @@
+"""The real server in a process of its own, driven by a fake editor with real capabilities."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import pytest_asyncio
+from fake_editor import FakeEditor
+from lsprotocol import types as lsp
+from lsprotocol.converters import get_converter
+from pytest_lsp import ClientServerConfig, LanguageClient
+from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+EDITORS = sorted(path.stem for path in (FIXTURES / "editors").glob("*.json"))
+SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A copy of the small workspace."""
+    root = tmp_path / "shop workspace"
+    shutil.copytree(FIXTURES / "workspaces" / "shop", root)
+    return root
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment whose state and cache folders are the test's own."""
+    own = {name: str(tmp_path / name) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME")}
+    return {**os.environ, **own}
+
+
+@pytest.fixture
+def tree(shop: Path) -> Iterator[Any]:
+    """Answers the bytes of every file of the workspace but the program's own."""
+
+    def read() -> dict[str, bytes]:
+        return {
+            str(path.relative_to(shop)): path.read_bytes()
+            for path in sorted(shop.rglob("*"))
+            if path.is_file() and ".opencode" not in path.parts
+        }
+
+    return read
+
+
+def initialize_params(name: str, root: Path) -> lsp.InitializeParams:
+    """What an editor sent at initialize, with this root."""
+    sent = json.loads((FIXTURES / "editors" / f"{name}.json").read_text("utf-8"))
+    text = json.dumps(sent).replace("/workspace", root.as_posix().replace(" ", "%20"))
+    params = json.loads(text)
+    params["processId"] = os.getpid()
+    if params.get("rootPath"):
+        params["rootPath"] = str(root)
+    return get_converter().structure(params, lsp.InitializeParams)
+
+
+@pytest_asyncio.fixture
+async def editor(
+    request: pytest.FixtureRequest, shop: Path, environment: dict[str, str]
+) -> AsyncIterator[FakeEditor]:
+    """A session of the editor that ``request.param`` names, VS Code by default.
+
+    When the test is over the session is ended, and the server must leave nothing behind.
+    """
+    name = getattr(request, "param", "vscode-1.139.1")
+    config = ClientServerConfig(
+        SERVE, client_factory=lambda: LanguageClient(), server_env=environment
+    )
+    client = await config.start()
+    fake = FakeEditor(client, shop)
+    rest = {
+        method: handler
+        for method, handler in DEFAULT_CLIENT_FEATURES.items()
+        if method not in fake.handled
+    }
+    register_lsp_features(client, rest)
+    server = psutil.Process(client._server.pid)
+    result = await client.initialize_session(initialize_params(name, shop))
+    fake.encoding = result.capabilities.position_encoding or lsp.PositionEncodingKind.Utf16
+    yield fake
+    family = [server, *server.children(recursive=True)]
+    process = client._server
+    await client.shutdown_session()
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert not left
+    assert process.returncode == 0
