@@ -6,10 +6,10 @@ import type { Changes } from "./changes";
 import { statsTable } from "./figures";
 import type { MissionBook } from "./missions";
 import type { Row } from "./missionTree";
-import type { PoolStats } from "./protocol";
-import { reportMarkdown } from "./reportMarkdown";
+import type { MissionOverview, PoolStats } from "./protocol";
 import type { Reports } from "./reports";
 import { NoServer, type Server } from "./server";
+import { statusMarkdown } from "./statusMarkdown";
 import type { TaskPrompt } from "./taskPrompt";
 
 /** What the commands work with. */
@@ -76,11 +76,14 @@ export function registerCommands(parts: Parts): vscode.Disposable {
 
     undo: () => run("/undo"),
 
-    showStatus: async () => reports.show("Orchestrator Status", reportMarkdown("Status", await server.execute("/status"))),
+    showStatus: async () => {
+      const missions = await server.execute<MissionOverview[]>("/status");
+      await reports.show("Orchestrator Status", statusMarkdown(missions, new Date()));
+    },
 
     showStats: async () => {
       const stats = await server.execute<PoolStats>("/stats");
-      await reports.show("Orchestrator Pools", `# Pools\n\n${statsTable(stats)}\n\n${reportMarkdown("All figures", stats, 2)}`);
+      await reports.show("Orchestrator Pools", `# Pools\n\n${statsTable(stats)}\n`);
     },
 
     showOutput: () => {

@@ -156,11 +156,14 @@ function fold(mission: Mission, event: MissionEvent): void {
       break;
     }
     case "editReverted": {
-      const task = taskOf(mission, event.taskId);
       const kept = new Set(event.unrestored ?? []);
-      for (const change of event.changes) {
-        if (!kept.has(change.path)) {
-          task.changes.delete(change.path);
+      // Without a task's id, those of all tasks were taken back.
+      const tasks = event.taskId === "" ? [...mission.tasks.values()] : [taskOf(mission, event.taskId)];
+      for (const { changes } of tasks) {
+        for (const { path, newPath } of [...changes.values()]) {
+          if (!kept.has(path) && !kept.has(newPath ?? path)) {
+            changes.delete(path);
+          }
         }
       }
       break;

@@ -58,6 +58,7 @@ export type MissionEvent = EventHead &
     | { readonly kind: "editApplied"; readonly taskId: string; readonly changes: readonly FileChange[] }
     | {
         readonly kind: "editReverted";
+        /** Empty where the edits of all tasks were taken back. */
         readonly taskId: string;
         readonly changes: readonly FileChange[];
         readonly unrestored?: readonly string[];
@@ -73,6 +74,28 @@ export type MissionEvent = EventHead &
     | { readonly kind: "done"; readonly status: MissionStatus; readonly reason?: string; readonly durationS?: number }
     | { readonly kind: "undone"; readonly unrestored?: readonly string[] }
   );
+
+/** An entry of the answer of `/status`: the newest mission comes first. */
+export interface MissionOverview {
+  readonly mission: string;
+  readonly text: string;
+  readonly status: MissionStatus;
+  /** Seconds since the epoch. */
+  readonly startedAt: number;
+  /** Seconds; 0 while it runs. */
+  readonly durationS: number;
+  readonly reason: string;
+  readonly tasks: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly status: TaskState;
+    readonly files: readonly string[];
+    readonly receipt: Receipt | null;
+    readonly reason: string;
+    readonly notes: readonly string[];
+  }[];
+  readonly filesChanged: readonly string[];
+}
 
 /** A pool that hands out reusable things; rates are shares between 0 and 1. */
 export interface ReusePool {

@@ -93,6 +93,21 @@ describe("a mission", () => {
     );
   });
 
+  it("lists no file after all were taken back, also renamed ones", () => {
+    const book = started();
+    tell(
+      book,
+      "m1",
+      { kind: "editApplied", taskId: "T1", changes: [{ path: "old.py", kind: "rename", newPath: "new.py" }] },
+      { kind: "editApplied", taskId: "T2", changes: [{ path: "b.py", kind: "modify" }] },
+      { kind: "editReverted", taskId: "", changes: [{ path: "new.py", kind: "rename", newPath: "old.py" }] },
+    );
+    const mission = book.get("m1");
+    assert.ok(mission);
+    assert.deepEqual(filesChanged(mission), []);
+    assert.equal(mission.tasks.size, 2);
+  });
+
   it("still lists a file that could not be restored", () => {
     const book = started();
     const changes = [{ path: "a.py", kind: "modify" }] as const;

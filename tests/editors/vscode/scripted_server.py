@@ -188,8 +188,8 @@ async def undo(mission: str | None = None) -> dict[str, object]:
 
 
 @server.command("/status")
-async def status() -> dict[str, object]:
-    return {"missions": [{"id": name, "files": len(texts)} for name, texts in missions.items()]}
+async def status() -> list[object]:
+    return []
 
 
 @server.command("/stats")
