@@ -41,7 +41,7 @@ from pygls.progress import Progress
 from pygls.protocol import lsp_method
 from pygls.uris import from_fs_path
 
-from orchestrator_server.arguments import bind_arguments
+from orchestrator_server.arguments import bind_arguments, parameters_of
 from orchestrator_server.rpc import MendedRpc, Phase
 from orchestrator_server.structure import InvalidParams
 from orchestrator_server.text_document import OpenWorkspace
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from cattrs import Converter
 
+    from orchestrator_server.arguments import Parameters
     from orchestrator_server.invocation import Handler, Steps
     from orchestrator_server.server import HardenedServer
 
@@ -83,6 +84,7 @@ class HardenedProtocol(MendedRpc):
     def __init__(self, server: HardenedServer, converter: Converter) -> None:
         super().__init__(server, converter)
         self.progress = ForgettingProgress(self)
+        self._parameters: dict[str, Parameters] = {}
 
     @property
     def shut_down(self) -> bool:
@@ -177,7 +179,10 @@ class HardenedProtocol(MendedRpc):
         """Run a command; the returned future is the handler's own (mends 1)."""
         if (handler := self.commands.get(params.command)) is None:
             raise InvalidParams(f"there is no command {params.command!r}")
-        arguments = bind_arguments(handler, params.arguments, self._converter)
+        if params.command not in self._parameters:
+            self._parameters[params.command] = parameters_of(handler)
+        parameters = self._parameters[params.command]
+        arguments = bind_arguments(parameters, params.arguments, self._converter)
         _work_done_token.set(params.work_done_token)
         return self.invoker.invoke(handler, arguments)
 
