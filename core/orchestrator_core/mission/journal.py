@@ -181,8 +181,7 @@ class Journal:
         for mission in ended:
             if self.size_bytes() <= limit_bytes:
                 break
-            self._run("DELETE FROM events WHERE mission = ?", (mission,))
-            self._run("PRAGMA incremental_vacuum")
+            self._forget(mission)
             forgotten.append(mission)
         return tuple(forgotten)
 
@@ -228,10 +227,16 @@ class Journal:
             except sqlite3.Error as error:
                 raise journal_file.translated(error, self._file) from error
 
-    def _run(self, statement: str, values: tuple[str, ...] = ()) -> None:
-        if self._writer is None:
-            raise JournalError(f"the journal {self._file} is read-only here")
-        self._select(statement, values)
+    def _forget(self, mission: str) -> None:
+        with self._database_lock:
+            if self._database is None or self._writer is None:
+                raise JournalError(f"the journal {self._file} is read-only here, or closed")
+            try:
+                self._database.execute("DELETE FROM events WHERE mission = ?", (mission,))
+                # One step of it gives back one page; only a script is run to its end.
+                self._database.executescript("PRAGMA incremental_vacuum")
+            except sqlite3.Error as error:
+                raise journal_file.translated(error, self._file) from error
 
     def _decoded(self, row: int, body: bytes) -> AnyEvent:
         try:

@@ -102,9 +102,9 @@ def set_aside(folder: Path) -> Path | None:
     Raises:
         JournalBusy: a live server works with it.
     """
+    if not (folder / FILE).exists():
+        return None
     with OwnerLock(folder / LOCK_FILE):
-        if not (folder / FILE).exists():
-            return None
         number = 1
         while (folder / f"{FILE}.damaged-{number}").exists():
             number += 1

@@ -129,6 +129,23 @@ class Draft:
         name = self.workspace.relative(path)
         self._update(name, lambda entry, _: _with_text(name, entry, text))
 
+    def restore(self, path: str, data: bytes) -> None:
+        """Give a file exactly these bytes, byte-order mark and all, or create it so.
+
+        Raises:
+            UnreadableText: they, or what is there now, are no UTF-8 text.
+            WorkspaceError: as ``read``.
+        """
+        name = self.workspace.relative(path)
+        text, bom = text_file.decode(data, name)
+
+        def restored(entry: _Entry, _: bool) -> _Entry:
+            if bom and _has_mark_in_text(entry.document):
+                return _with_text(name, entry, "\ufeff" + text, bom=False)
+            return _with_text(name, entry, text, bom=bom)
+
+        self._update(name, restored)
+
     def delete(self, path: str) -> None:
         """Delete a file.
 
@@ -226,12 +243,12 @@ class Draft:
                     return
 
 
-def _with_text(name: str, entry: _Entry, text: str) -> _Entry:
-    """The entry with ``text`` as its text."""
-    bom = entry.document.bom if entry.document else False
-    in_text = entry.document is not None and entry.document.text.startswith("\ufeff")
-    if text.startswith("\ufeff") and not in_text:
-        text, bom = text[1:], True
+def _with_text(name: str, entry: _Entry, text: str, *, bom: bool | None = None) -> _Entry:
+    """The entry with ``text`` as its text; by default its byte-order mark stays."""
+    if bom is None:
+        bom = entry.document.bom if entry.document else False
+        if text.startswith("\ufeff") and not _has_mark_in_text(entry.document):
+            text, bom = text[1:], True
     version = entry.before.version if entry.before else None
     source = entry.before.source if entry.before else "disk"
     try:
@@ -239,6 +256,11 @@ def _with_text(name: str, entry: _Entry, text: str) -> _Entry:
     except UnicodeEncodeError:
         raise UnreadableText(name, "would hold half a surrogate pair") from None
     return _Entry(entry.before, Document(name, text, digest, version, bom, source), entry.origin)
+
+
+def _has_mark_in_text(document: Document | None) -> bool:
+    """Whether the editor counts the byte-order mark as text, and with it all offsets."""
+    return document is not None and document.text.startswith("\ufeff")
 
 
 def _has_hash(document: Document, sha256: str) -> bool:

@@ -1,0 +1,168 @@
+"""Write the golden journal of the present schema: ``python make_golden_journal.py FOLDER``.
+
+To be run once for each new schema version; what exists is never written over.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from orchestrator_core.events import (
+    AnyEvent,
+    EditsApplied,
+    EditsIntended,
+    EditsReverted,
+    MissionAccepted,
+    MissionFinished,
+    MissionPlanned,
+    MissionUndone,
+    TaskFinished,
+    TaskReviewed,
+    TaskStarted,
+)
+from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.journal_file import MIGRATIONS
+from orchestrator_core.mission.state import replay
+from orchestrator_core.records import (
+    CheckResult,
+    FileChange,
+    MissionStatus,
+    Mode,
+    Plan,
+    Receipt,
+    Step,
+    Task,
+    TaskState,
+)
+
+
+def change(path: str, kind: str = "modify", new_path: str = "") -> FileChange:
+    before = "" if kind == "create" else f"{len(path):064x}"
+    after = "" if kind == "delete" else f"{len(path) + 1:064x}"
+    return msgspec.convert(
+        {"path": path, "kind": kind, "before": before, "after": after, "new_path": new_path},
+        FileChange,
+    )
+
+
+def plan(*ids: str) -> Plan:
+    tasks = tuple(
+        Task(
+            id=name,
+            title=f"Rename load → läsa in {name}",
+            steps=(Step("rename load -> read_all"), Step("fix E,F,I")),
+            depends=ids[:place],
+            files=("src/**/*.py",),
+            milestone="M1: Modernise",
+        )
+        for place, name in enumerate(ids)
+    )
+    return Plan("Modernise the parser", tasks)
+
+
+def receipt(task: str, *, passed: bool = True) -> Receipt:
+    checks = (
+        CheckResult("syntax", "passed", "tree-sitter", before=0, duration_s=0.01, tree="t" * 64),
+        CheckResult(
+            "lint",
+            "passed" if passed else "failed",
+            "ruff",
+            before=3,
+            after=3 if passed else 4,
+            details=() if passed else ("a.py:1:1: F821 Undefined name `log`",),
+        ),
+        CheckResult("tests", "unverified", details=("pytest is not installed",)),
+    )
+    return Receipt(task, passed, checks, tree="t" * 64)
+
+
+def task_done(
+    mission: str, task: str, *changes: FileChange, attempt: int = 1
+) -> Iterator[AnyEvent]:
+    yield TaskStarted(mission_id=mission, task_id=task, attempt=attempt)
+    yield TaskReviewed(mission_id=mission, task_id=task, receipt=receipt(task))
+    yield EditsIntended(mission_id=mission, task_id=task, changes=changes)
+    yield EditsApplied(mission_id=mission, task_id=task, changes=changes)
+    yield TaskFinished(
+        mission_id=mission, task_id=task, state=TaskState.DONE, notes=("b.bin is binary",)
+    )
+
+
+def done(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="rename load -> read_all then fix")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1.1", "T1.2"))
+    yield from task_done(mission, "T1.1", change("src/a.py"), change("src/neu.py", "create"))
+    yield TaskStarted(mission_id=mission, task_id="T1.2")
+    yield EditsIntended(mission_id=mission, task_id="T1.2", changes=(change("src/b.py"),))
+    moved = change("src/b.py", "rename", "src/c.py")
+    yield from task_done(mission, "T1.2", moved, change("src/old.py", "delete"), attempt=2)
+    yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=1.5)
+
+
+def failed(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="replace", mode=Mode.RACE, backend="llm")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1", "T2", "T3"))
+    yield from task_done(mission, "T1", change("a.py"))
+    yield TaskStarted(mission_id=mission, task_id="T2")
+    worse = receipt("T2", passed=False)
+    yield TaskReviewed(mission_id=mission, task_id="T2", receipt=worse)
+    yield TaskFinished(
+        mission_id=mission, task_id="T2", state=TaskState.FAILED, reason="lint: F821"
+    )
+    yield TaskFinished(
+        mission_id=mission, task_id="T3", state=TaskState.CANCELLED, reason="not started"
+    )
+    yield EditsReverted(mission_id=mission, task_id="", changes=(change("a.py"),))
+    yield MissionFinished(mission_id=mission, status=MissionStatus.FAILED, reason="T2: lint: F821")
+
+
+def undone(mission: str) -> Iterator[AnyEvent]:
+    yield from done(mission)
+    note = ("src/a.py: line 2 changed since",)
+    yield EditsReverted(mission_id=mission, task_id="", changes=(), unrestored=note)
+    yield MissionUndone(mission_id=mission, unrestored=note)
+
+
+def crashed(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="format", dry_run=False)
+    yield MissionPlanned(mission_id=mission, plan=plan(*(f"T{n}" for n in range(1, 40))))
+    yield TaskStarted(mission_id=mission, task_id="T1")
+    yield EditsIntended(mission_id=mission, task_id="T1", changes=(change("a.py"), change("b.py")))
+
+
+def resumed(mission: str) -> Iterator[AnyEvent]:
+    yield from crashed(mission)
+    yield EditsReverted(mission_id=mission, task_id="T1", changes=())
+    yield from task_done(mission, "T1", change("a.py"), attempt=2)
+    yield MissionFinished(mission_id=mission, status=MissionStatus.CANCELLED, reason="stopped")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1"))
+    yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=0.5)
+
+
+def refused(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="do something clever", dry_run=True)
+    yield MissionFinished(mission_id=mission, status=MissionStatus.FAILED, reason="no verb")
+
+
+def main(folder: Path) -> None:
+    name = f"version-{len(MIGRATIONS)}"
+    if (folder / f"{name}.db").exists():
+        sys.exit(f"{name}.db is there already and stays as it is")
+    ticks = iter(range(1_700_000_000, 2_000_000_000))
+    scenarios = (done, failed, undone, crashed, resumed, refused)
+    with Journal(folder / name, clock=lambda: float(next(ticks))) as journal:
+        for scenario in scenarios:
+            for event in scenario(f"20231114-221320-{scenario.__name__}"):
+                journal.append(event)
+        states = replay(journal.events())
+    (folder / name / "state.db").rename(folder / f"{name}.db")
+    for left in (folder / name).iterdir():
+        left.unlink()
+    (folder / name).rmdir()
+    encoded = msgspec.json.format(msgspec.json.encode(states), indent=1)
+    (folder / f"{name}.json").write_bytes(encoded + b"\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
