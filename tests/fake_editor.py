@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from pygls.lsp.client import LanguageClient
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+EDITORS = sorted(path.stem for path in (FIXTURES / "editors").glob("*.json"))
+"""The editors whose InitializeParams are known."""
+
 
 class Buffer:
     """An open document."""
@@ -174,7 +178,8 @@ class FakeEditor:
             if isinstance(step, lsp.TextDocumentEdit) and step.text_document.version is not None:
                 buffer = self.buffers.get(step.text_document.uri)
                 if buffer is None or buffer.version != step.text_document.version:
-                    return "the document has changed in the meantime"
+                    have = buffer.version if buffer else None
+                    return f"edit is for version {step.text_document.version}, not {have}"
         for step in steps:
             self._step(step)
         return None

@@ -34,6 +34,7 @@ def serve(arguments: Sequence[str]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("pygls").setLevel(logging.WARNING)
     if arguments:
         logging.getLogger(__name__).debug("flags: %s", arguments)
     server, session = build()
@@ -77,29 +78,20 @@ def _register_lifecycle(server: HardenedServer, session: EditorSession) -> None:
 
 
 def _register_documents(server: HardenedServer, session: EditorSession) -> None:
-    def tell(uri: str) -> None:
-        """Hand the engine the text that an open document has now."""
-        engine, path = session.opened, session.relative(uri)
-        if engine is not None and path is not None:
-            document = server.workspace.get_text_document(uri)
-            engine.workspace.changed(path, document.source, document.version)
-
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: lsp.DidOpenTextDocumentParams) -> None:
-        tell(params.text_document.uri)
+        session.tell(params.text_document.uri, opened=True)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: lsp.DidChangeTextDocumentParams) -> None:
-        tell(params.text_document.uri)
+        session.tell(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: lsp.DidSaveTextDocumentParams) -> None:
-        engine, path = session.opened, session.relative(params.text_document.uri)
-        if engine is not None and path is not None:
-            engine.workspace.saved(path)
+        path = session.relative(params.text_document.uri)
+        if session.opened is not None and path is not None:
+            session.opened.workspace.saved(path)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: lsp.DidCloseTextDocumentParams) -> None:
-        engine, path = session.opened, session.relative(params.text_document.uri)
-        if engine is not None and path is not None:
-            engine.workspace.closed(path)
+        session.forget(params.text_document.uri)

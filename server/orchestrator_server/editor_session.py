@@ -39,6 +39,7 @@ class EditorSession:
         self.settings = Settings()
         self._editor_settings: dict[str, Any] = {}
         self._listener = listener
+        self._uris: dict[str, str] = {}  # of open documents below the root, by path
         self._opening: asyncio.Task[Orchestrator] | None = None
 
     def begin(self, params: lsp.InitializeParams) -> None:
@@ -123,18 +124,34 @@ class EditorSession:
             self._listener,
             applier=lambda workspace, disk: applier(self.server, workspace, disk, self.uri),
         )
-        for document in list(self.server.workspace.text_documents.values()):
-            if (path := self.relative(document.uri)) is not None:
-                engine.workspace.opened(path, document.source, document.version or 0)
+        for path, uri in self._uris.items():
+            document = self.server.workspace.get_text_document(uri)
+            engine.workspace.opened(path, document.source, document.version)
         return engine
+
+    def tell(self, uri: str, *, opened: bool = False) -> None:
+        """Hand the engine the text that an open document has now."""
+        path = self.relative(uri)
+        if path is None:
+            return
+        if opened:
+            self._uris[path] = uri
+        if self.opened is not None:
+            document = self.server.workspace.get_text_document(uri)
+            self.opened.workspace.changed(path, document.source, document.version)
+
+    def forget(self, uri: str) -> None:
+        """The editor closed a document."""
+        path = self.relative(uri)
+        if path is not None:
+            self._uris.pop(path, None)
+            if self.opened is not None:
+                self.opened.workspace.closed(path)
 
     def uri(self, path: str) -> str:
         """The URI of a path below the root, as the editor spells it where it has it open."""
-        for uri in self.server.workspace.text_documents:
-            if self.relative(uri) == path:
-                return uri
         assert self.root is not None
-        return (self.root / path).as_uri()
+        return self._uris.get(path) or (self.root / path).as_uri()
 
     def relative(self, uri: str) -> str | None:
         """The path of a document below the root, or None where it lies elsewhere."""

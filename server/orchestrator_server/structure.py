@@ -46,6 +46,8 @@ def structure(converter: cattrs.Converter, value: object, type_: Any) -> Any:
     """
     try:
         return converter.structure(value, type_)
+    except msgspec.ValidationError as error:
+        raise InvalidParams(str(error)) from error
     except Exception as error:
         raise InvalidParams(_explain(value, type_, error)) from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import pytest_asyncio
-from fake_editor import FakeEditor
+from fake_editor import FIXTURES, FakeEditor
 from lsprotocol import types as lsp
 from lsprotocol.converters import get_converter
 from pytest_lsp import ClientServerConfig, LanguageClient
@@ -21,8 +21,6 @@ from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-EDITORS = sorted(path.stem for path in (FIXTURES / "editors").glob("*.json"))
 SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
 
 

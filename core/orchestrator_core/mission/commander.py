@@ -172,10 +172,10 @@ class Commander:
                 async with self._rehearsal_lock:
                     return await self._rehearse(task)
             draft = Draft(self._engine.workspace)
-            receipt, changes, notes = await self._work(task, attempt, draft)
-            if not receipt.passed:
-                return TaskState.FAILED, _why(receipt, changes), notes
             try:
+                receipt, changes, notes = await self._work(task, attempt, draft)
+                if not receipt.passed:
+                    return TaskState.FAILED, _why(receipt, changes), notes
                 await self._apply(task, changes)
             except StaleEdit as error:
                 log.info("task %s, attempt %d: %s", task.id, attempt, error)
