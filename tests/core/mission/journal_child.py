@@ -14,10 +14,11 @@ def append(folder: Path, count: int) -> None:
     with Journal(folder) as journal:
         done = 0
         while done < count:
-            for _ in range(1 + done % 7):
-                saved = journal.append(TaskStarted(mission_id="m", task_id=f"T{done}"))
-                done += 1
-            saved.result(30)
+            size = 1 + done % 7
+            event = TaskStarted(mission_id="m", task_id=f"T{done}")
+            saved = [journal.append(event) for _ in range(size)]
+            saved[-1].result(30)
+            done += size
             print(done, flush=True)
 
 

@@ -4,8 +4,8 @@ import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from core.mission.tape import Tape, files, lay_out, write_all
@@ -88,7 +88,8 @@ def test_unsaved_text_in_the_editor_is_what_is_merged_around(tape: Tape) -> None
     assert change.after_text == OLD + "typed\n"
 
 
-class Meddling(NamedTuple):
+@dataclass(frozen=True)
+class Meddling:
     """What a mission did, what someone did to it, and what an undo then says and leaves."""
 
     work: Callable[[Draft], object]
@@ -97,47 +98,47 @@ class Meddling(NamedTuple):
     left: dict[str, bytes | None]
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        Meddling(
-            lambda draft: draft.write("a.py", "x"),
-            lambda root: (root / "a.py").unlink(),
-            "a.py: was deleted since",
-            {"a.py": None},
-        ),
-        Meddling(
-            lambda draft: draft.write("new.py", "x"),
-            lambda root: (root / "new.py").write_text("theirs"),
-            "new.py: was created by the mission and changed since",
-            {"new.py": b"theirs"},
-        ),
-        Meddling(
-            lambda draft: draft.delete("b.py"),
-            lambda root: (root / "b.py").write_text("theirs"),
-            "b.py: was created anew since",
-            {"b.py": b"theirs"},
-        ),
-        Meddling(
-            lambda draft: draft.rename("b.py", "c.py"),
-            lambda root: (root / "b.py").write_text("theirs"),
-            "b.py: another file is in its place now",
-            {"b.py": b"theirs", "c.py": b"bee\n"},
-        ),
-        Meddling(
-            lambda draft: draft.rename("b.py", "c.py"),
-            lambda root: (root / "c.py").unlink(),
-            "b.py: c.py was deleted since",
-            {"b.py": None},
-        ),
-        Meddling(
-            lambda draft: draft.write("a.py", "x"),
-            lambda root: (root / "a.py").write_bytes(b"\xff"),
-            "a.py: is not UTF-8 (byte 0xff on line 1): it is left alone",
-            {"a.py": b"\xff"},
-        ),
-    ],
-)
+MEDDLINGS: list[Meddling] = [
+    Meddling(
+        lambda draft: draft.write("a.py", "x"),
+        lambda root: (root / "a.py").unlink(),
+        "a.py: was deleted since",
+        {"a.py": None},
+    ),
+    Meddling(
+        lambda draft: draft.write("new.py", "x"),
+        lambda root: (root / "new.py").write_text("theirs"),
+        "new.py: was created by the mission and changed since",
+        {"new.py": b"theirs"},
+    ),
+    Meddling(
+        lambda draft: draft.delete("b.py"),
+        lambda root: (root / "b.py").write_text("theirs"),
+        "b.py: was created anew since",
+        {"b.py": b"theirs"},
+    ),
+    Meddling(
+        lambda draft: draft.rename("b.py", "c.py"),
+        lambda root: (root / "b.py").write_text("theirs"),
+        "b.py: another file is in its place now",
+        {"b.py": b"theirs", "c.py": b"bee\n"},
+    ),
+    Meddling(
+        lambda draft: draft.rename("b.py", "c.py"),
+        lambda root: (root / "c.py").unlink(),
+        "b.py: c.py was deleted since",
+        {"b.py": None},
+    ),
+    Meddling(
+        lambda draft: draft.write("a.py", "x"),
+        lambda root: (root / "a.py").write_bytes(b"\xff"),
+        "a.py: is not UTF-8 (byte 0xff on line 1): it is left alone",
+        {"a.py": b"\xff"},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", MEDDLINGS, ids=[case.note for case in MEDDLINGS])
 def test_what_cannot_be_restored_is_left_and_named(tape: Tape, case: Meddling) -> None:
     tape.perform("T1", case.work)
     case.meddle(tape.root)
