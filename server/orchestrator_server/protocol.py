@@ -128,9 +128,7 @@ class HardenedProtocol(MendedRpc):
             self.phase = Phase.NEW
             raise
         self.phase = Phase.RUNNING
-        self._server.process_id = params.process_id
-        if params.process_id is not None:
-            self._server.watch_editor(params.process_id)
+        self._server.initialized(params.process_id)
         return types.InitializeResult(self.server_capabilities, self.server_info)
 
     def _build_capabilities(

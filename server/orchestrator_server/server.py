@@ -85,10 +85,11 @@ class HardenedServer(LanguageServer):
         if self.session is not None:
             await self.session.release(reason, timeout_s)
 
-    def watch_editor(self, pid: int) -> None:
-        """End the server when the process that started it, or asked for it, dies."""
+    def initialized(self, editor_pid: int | None) -> None:
+        """Called by the protocol when ``initialize`` is about to be answered."""
+        self.process_id = editor_pid
         if self.session is not None:
-            self.session.watch_editor(pid)
+            self.session.initialized(editor_pid)
 
     def stop_threads(self) -> None:
         """Start no more handlers in threads; those that run are not waited for (mends 9)."""

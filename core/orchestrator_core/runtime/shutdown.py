@@ -26,7 +26,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from orchestrator_core.errors import PoolClosed
 
@@ -314,7 +314,7 @@ class _Attempt:
         result = self._registration.close()
         if not inspect.isawaitable(result):
             return
-        closing = _await(cast("Awaitable[object]", result))
+        closing = result if inspect.iscoroutine(result) else _await(result)
         loop = self._registration.loop
         if loop is None or not loop.is_running():
             asyncio.run(closing)
