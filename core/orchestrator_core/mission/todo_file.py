@@ -70,14 +70,21 @@ class TodoFile:
         except FileNotFoundError:
             return None
 
-    def late_writing(self) -> bytes | None:
-        """What a program wrote into the replaced file after it was replaced, if any; told once."""
+    @property
+    def was_written_late(self) -> bool:
+        """Whether a program wrote into the replaced file and it was not told yet."""
         if self._replaced is None:
-            return None
+            return False
         descriptor, modified_ns, size = self._replaced
         status = os.fstat(descriptor)
-        if (status.st_mtime_ns, status.st_size) == (modified_ns, size):
+        return (status.st_mtime_ns, status.st_size) != (modified_ns, size)
+
+    def late_writing(self) -> bytes | None:
+        """What a program wrote into the replaced file after it was replaced, if any; told once."""
+        if self._replaced is None or not self.was_written_late:
             return None
+        descriptor = self._replaced[0]
+        status = os.fstat(descriptor)
         self._replaced = descriptor, status.st_mtime_ns, status.st_size
         return _read_all(descriptor, status.st_size)
 
@@ -107,7 +114,10 @@ class TodoFile:
             found = self.read()
             if found != expected:
                 return False, found
-            found = self._exchange(staged, path)
+            try:
+                found = self._exchange(staged, path)
+            except FileNotFoundError:  # taken away since it was read
+                return False, None
             _sync_folder(path)
             return True, found
         finally:
@@ -125,25 +135,21 @@ class TodoFile:
         finally:
             os.close(descriptor)
 
-    def _exchange(self, staged: Path, path: Path) -> bytes | None:
+    def _exchange(self, staged: Path, path: Path) -> bytes:
         """Swap the two files, and tell what the replaced one held."""
         names = os.fsencode(staged), os.fsencode(path)
         failed = self._library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
         if not failed:
-            return self._keep_open(staged)
+            return self._hold(os.open(staged, os.O_RDONLY | os.O_CLOEXEC))
         code = ctypes.get_errno()
-        if code == errno.ENOENT:  # the file went away meanwhile
-            return None if _linked(staged, path) else self.read()
         if code not in _NO_EXCHANGE:
             raise OSError(code, os.strerror(code), str(path))
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         staged.replace(path)
         return self._hold(descriptor)
 
-    def _keep_open(self, replaced: Path) -> bytes:
-        return self._hold(os.open(replaced, os.O_RDONLY | os.O_CLOEXEC))
-
     def _hold(self, descriptor: int) -> bytes:
+        """Keep the replaced file open, and tell what it holds."""
         self.close()
         status = os.fstat(descriptor)
         self._replaced = descriptor, status.st_mtime_ns, status.st_size
@@ -183,14 +189,6 @@ class TodoFile:
             yield
         finally:
             os.close(descriptor)
-
-
-def _linked(staged: Path, path: Path) -> bool:
-    try:
-        os.link(staged, path)
-    except FileExistsError:
-        return False
-    return True
 
 
 def _read_all(descriptor: int, size: int) -> bytes:

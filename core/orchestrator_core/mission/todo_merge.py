@@ -1,5 +1,4 @@
-"""The three-way merge of a plan file: what was last rendered, what the person made of it, and the
-journal's states.
+"""The three-way merge of a plan file: last rendered text, the person's text, journal's states.
 
 The person's text is the one that is kept; the merge only sets markers in it. For each marker:
 
@@ -26,14 +25,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from orchestrator_core.mission.plan_document import MARKER_OF
+from orchestrator_core.mission.plan_document import MARKER_OF, StepNode
 from orchestrator_core.mission.plan_language import edited, parse, with_groups
 from orchestrator_core.records import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator_core.mission.plan_document import Marker, Span, StepNode, TaskNode
+    from orchestrator_core.mission.plan_document import Marker, Span, TaskNode
     from orchestrator_core.mission.plan_language import States
 
 _PROGRESS = {TaskState.PENDING: 0, TaskState.RUNNING: 1}
@@ -108,13 +107,14 @@ class _Merge:
         self._inserted_lines = 0
 
     def run(self) -> MergeResult:
+        """Merge, once."""
         old: dict[str, TaskNode] = {}
         for node in self._old.tasks:
             old.setdefault(node.id, node)
         seen: dict[str, None] = {}
         for node in self._new.tasks:
-            if node.id not in seen and node.id in old:
-                self._task(old[node.id], node)
+            if node.id not in seen:
+                self._task(old.get(node.id), node)
             seen[node.id] = None
         return MergeResult(
             edited(self._new.text, self._changes),
@@ -126,25 +126,29 @@ class _Merge:
             edited(self._new.text, self._base_changes),
         )
 
-    def _task(self, old: TaskNode, new: TaskNode) -> None:
+    def _task(self, old: TaskNode | None, new: TaskNode) -> None:
+        """Set the markers of a task; one that is new in the text was pending before."""
         of_task = self._states.get(new.id)
         if of_task and (new.marker or not new.steps):
             self._heading(old, new, of_task)
-        pairs = pair_steps(old.steps, new.steps)
+        old_steps = old.steps if old else ()
+        numbers = range(len(new.steps))
+        pairs = (
+            pair_steps(old_steps, new.steps) if old else dict(zip(numbers, numbers, strict=True))
+        )
         for number, step in enumerate(new.steps):
             place = pairs.get(number)
-            if place is None:
-                if of_task:  # the journal knows the task and not this step
-                    self._base_changes.append((step.span.start, step.span.end, ""))
-                continue
-            key = (new.id, place)
-            state = self._states.get(key, self._states.get(step.id, of_task))
+            state = self._states.get(step.id) if step.id else None
+            if place is not None:
+                state = self._states.get((new.id, place), state or of_task)
+            elif of_task and not state:  # the journal knows the task and not this step
+                self._base_changes.append((step.span.start, step.span.end, ""))
             if state and step.marker:
-                before = old.steps[place].state
-                self._marker(new.id, step, step.marker, before, state)
+                known = old_steps[place].state if old and place is not None else TaskState.PENDING
+                self._marker(new.id, step, step.marker, known, state)
 
-    def _heading(self, old: TaskNode, new: TaskNode, state: TaskState) -> None:
-        before = old.marker.state if old.marker else TaskState.PENDING
+    def _heading(self, old: TaskNode | None, new: TaskNode, state: TaskState) -> None:
+        before = old.marker.state if old and old.marker else TaskState.PENDING
         if new.marker:
             self._marker(new.id, new, new.marker, before, state)
         elif state is not TaskState.PENDING:
@@ -166,7 +170,7 @@ class _Merge:
         setting = (marker.at, marker.at + 1, MARKER_OF[journal])
         self._base_changes.append(setting)
         line = node.line + self._inserted_lines
-        step = "" if hasattr(node, "steps") else node.text
+        step = node.text if isinstance(node, StepNode) else ""
         change = MarkerChange(task_id, step, line, theirs, journal)
         if theirs is before:
             self._changes.append(setting)
