@@ -20,6 +20,7 @@ from orchestrator_core.errors import (
     ToolCrashed,
     ToolError,
     ToolRejected,
+    ToolTimeout,
     ToolUnavailable,
 )
 from orchestrator_core.runtime.future import Future
@@ -82,10 +83,22 @@ class LanguageServer:
         self._writer: PipeWriter | None = None
         self._error: ToolError | None = None
         self._closing = False
+        self._ready = threading.Event()
         self._complaints: list[str] = []
         self.encoding = "utf-16"
         self._keeper = threading.Thread(target=self._keep, name="language-server", daemon=True)
         self._keeper.start()
+
+    def wait_ready(self, timeout_s: float = 10.0) -> None:
+        """Wait for the handshake: only then is :attr:`encoding` known. Blocks.
+
+        Raises:
+            ToolError: the server died, or was not ready in time.
+        """
+        if not self._ready.wait(timeout_s):
+            raise ToolTimeout(f"{self._argv[0]} was not ready within {timeout_s:g} s")
+        if self._error is not None:
+            raise type(self._error)(str(self._error))
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -115,8 +128,11 @@ class LanguageServer:
         name = unquote(urlsplit(uri).path)
         if os.name == "nt":
             name = name.lstrip("/")
-        relative = os.path.relpath(name, self._root)
-        return None if relative.startswith("..") else relative.replace(os.sep, "/")
+        for root in (self._root, self._root.resolve()):
+            relative = os.path.relpath(name, root).replace(os.sep, "/")
+            if not relative.startswith(".."):
+                return relative
+        return None
 
     def request(self, method: str, params: object, result_type: Any = Any) -> Future[Any]:
         """Ask; the future gives the result as ``result_type``. Cancelling it tells the server.
@@ -257,6 +273,7 @@ class LanguageServer:
             self._error = error
             pending = [*self._pending.values()]
             self._pending.clear()
+        self._ready.set()
         if not self._closing:
             logger.warning("%s", error)
         for request in pending:
@@ -304,6 +321,7 @@ class LanguageServer:
             for frame in self._held or ():
                 writer.send(frame)
             self._held = None
+            self._ready.set()
             if self._closing:
                 writer.finish()
 
@@ -395,6 +413,9 @@ _CAPABILITIES: dict[str, object] = {
         "formatting": {"dynamicRegistration": False},
         "rename": {"dynamicRegistration": False, "prepareSupport": True},
         "references": {"dynamicRegistration": False},
+        "definition": {"dynamicRegistration": False, "linkSupport": False},
+        "typeHierarchy": {"dynamicRegistration": False},
+        "documentSymbol": {"hierarchicalDocumentSymbolSupport": True},
     },
 }
 

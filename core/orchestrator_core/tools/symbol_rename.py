@@ -1,0 +1,284 @@
+"""One rename: what ty finds, completed, then checked in ty over the new texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator_core.tools.code import TextEdit, apply_edits
+from orchestrator_core.tools.python_names import (
+    Literals,
+    SymbolError,
+    exported,
+    has_star_import,
+    imported_names,
+    imports,
+    occurrences,
+)
+from orchestrator_core.tools.symbol_search import Candidate, candidates_in
+from orchestrator_core.tools.type_engine import CLASS, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from orchestrator_core.tools.python_names import Modules
+    from orchestrator_core.tools.type_engine import ClassItem, Node, TypeEngine
+
+_SHOWN = 5
+
+
+class SymbolRename:
+    """The work of one rename; blocks, for one thread.
+
+    Args:
+        engine: a session of its own: the texts in it are changed.
+        candidate: what is renamed.
+        new_name: its new name.
+        with_old: the Python files with the old name.
+        with_new: those with the new name.
+        modules: the Python files of the workspace; no other is changed.
+    """
+
+    def __init__(
+        self,
+        engine: TypeEngine,
+        candidate: Candidate,
+        new_name: str,
+        with_old: Sequence[str],
+        with_new: Sequence[str],
+        *,
+        modules: Modules,
+    ) -> None:
+        self._engine = engine
+        self._candidate = candidate
+        self._old = candidate.simple_name
+        self._new = new_name
+        self._with_old = with_old
+        self._with_new = frozenset(with_new)
+        self._modules = modules
+        self._spans: dict[str, set[int]] = {}
+        self._targets: set[Place] = set()
+        self._family: list[Place] = []  # the classes whose member is renamed
+        self._ancestors: dict[Place, set[ClassItem]] = {}
+        self._literals: dict[str, Literals] = {}
+        self.originals = {path: engine.text(path) for path in with_old}
+        self.unresolved: list[str] = []
+
+    def run(self) -> dict[str, dict[int, TextEdit]]:
+        """The edits of each file, by their offset.
+
+        Raises:
+            SymbolError: the rename would change what a name means.
+        """
+        self._collect_targets()
+        for target in self._targets:
+            self._take(target)
+        self._complete()
+        self._complete_exports()
+        self._refuse_taken_name()
+        edits = {
+            path: {o: TextEdit(o, o + len(self._old), self._new) for o in sorted(offsets)}
+            for path, offsets in self._spans.items()
+            if offsets
+        }
+        self._verify(edits)
+        return edits
+
+    def _collect_targets(self) -> None:
+        """Everything that must bear one name: the definition and, for a member, its family.
+
+        The family are the members of that name in classes that are related by inheritance.
+        """
+        self._targets.update(self._candidate.places)
+        if self._candidate.owner is None:
+            return
+        others = [c for c in self._namesakes(self._with_old, self._old) if c != self._candidate]
+        family = [self._candidate.owner]
+        for owner in family:
+            self._refuse_outside(owner)
+            for other in [o for o in others if o.owner and self._related(owner, o.owner)]:
+                others.remove(other)
+                self._targets.update(other.places)
+                family += [other.owner] if other.owner else []
+        self._family = family
+
+    def _namesakes(self, paths: Sequence[str], name: str) -> list[Candidate]:
+        """All members of that name in classes of the workspace."""
+        found = candidates_in(self._engine, paths, [name], self._modules)
+        return [candidate for candidate in found if candidate.owner is not None]
+
+    def _related(self, one: Place, other: Place) -> bool:
+        return one in self._above(other) or other in self._above(one)
+
+    def _above(self, owner: Place) -> set[Place]:
+        """The class and all in the workspace that it inherits from."""
+        supertypes = self._supertypes(owner)
+        inside = {self._place(item) for item in supertypes}
+        return {owner} | {place for place in inside if place is not None}
+
+    def _supertypes(self, owner: Place) -> set[ClassItem]:
+        if owner not in self._ancestors:
+            item = self._engine.class_at(owner)
+            self._ancestors[owner] = self._engine.supertypes(item) if item else set()
+        return self._ancestors[owner]
+
+    def _place(self, item: ClassItem) -> Place | None:
+        path = self._engine.path(item.uri)
+        if path is None or path not in self._modules.paths:
+            return None
+        return Place(path, self._engine.offset(path, item.selection_range.start))
+
+    def _refuse_outside(self, owner: Place) -> None:
+        """What overrides something that keeps its name cannot have another."""
+        for item in self._supertypes(owner):
+            if item.detail == "builtins" and item.name == "object":
+                continue  # it has special methods only, and those are refused by their names
+            if self._place(item) is None and self._defines(item):
+                raise SymbolError(
+                    f"{self._candidate.name} cannot be renamed: it overrides {item.name}."
+                    f"{self._old} outside of the workspace ({item.detail or item.uri}), "
+                    "which keeps its name"
+                )
+
+    def _defines(self, item: ClassItem) -> bool:
+        return any(child.name == self._old for child in self._members(item))
+
+    def _members(self, item: ClassItem) -> tuple[Node, ...]:
+        pending = [*self._engine.outline_of(item.uri)]
+        while pending:
+            node = pending.pop()
+            if node.kind == CLASS and node.selection_range == item.selection_range:
+                return node.children
+            pending += node.children
+        return ()
+
+    def _take(self, target: Place) -> None:
+        """What ty itself would rename."""
+        self._add(target)
+        for path, spans in self._engine.rename(target, self._new).items():
+            for start, end in spans:
+                if self._text(path)[start:end] == self._old:
+                    self._add(Place(path, start))
+
+    def _add(self, place: Place) -> None:
+        if place.path in self._modules.paths:
+            self._spans.setdefault(place.path, set()).add(place.offset)
+            self.originals.setdefault(place.path, self._text(place.path))
+
+    def _text(self, path: str) -> str:
+        return self._engine.text(path)
+
+    def _complete(self) -> None:
+        """Ask for the definition of what is left, and take what is defined by a target."""
+        left: list[Place] = []
+        for path in self._with_old:
+            taken = self._spans.get(path, set())
+            left += [p for p in self._in_code(path, self._old) if p.offset not in taken]
+        for place, definitions in self._engine.definitions(left).items():
+            if definitions & self._targets:
+                self._add(place)
+            elif not definitions and self._candidate.kind != "parameter":
+                self.unresolved.append(f"{place.path}:{self._line(place)}")
+
+    def _in_code(self, path: str, name: str) -> list[Place]:
+        """Where a name stands outside of comments and strings."""
+        literals = self._literals.setdefault(path, Literals(self._text(path)))
+        found = occurrences(self._text(path), name)
+        return [Place(path, offset) for offset in found if offset not in literals]
+
+    def _complete_exports(self) -> None:
+        """``__all__`` of the modules whose own name of the symbol changes."""
+        if not self._candidate.top_level:
+            return
+        for path in self._with_old:
+            text = self._text(path)
+            names = [*exported(text, self._old)]
+            if names and self._binds(path, text):
+                for offset in names:
+                    self._add(Place(path, offset))
+
+    def _binds(self, path: str, text: str) -> bool:
+        """Whether a module has the symbol by its old name: defined, imported or starred."""
+        taken = self._spans.get(path, set())
+        if any(target.path == path for target in self._targets):
+            return True
+        if any(imports(text, offset, self._old) for offset in taken):
+            return True
+        defined = any(node.name == self._old for node in self._engine.outlines([path])[path])
+        return has_star_import(text) and not defined and self._old not in imported_names(text)
+
+    def _refuse_taken_name(self) -> None:
+        """The new name must be free in every scope that the definition or an import is in."""
+        members = self._namesakes(sorted(self._with_new), self._new) if self._family else []
+        taken = [
+            f"{member.path}:{member.line}"
+            for member in members
+            for owner in self._family
+            if member.owner and self._related(owner, member.owner)
+        ]
+        for path in sorted(self._spans) if self._candidate.top_level else ():
+            if path not in self._with_new:
+                continue
+            text = self._text(path)
+            binds = any(t.path == path for t in self._targets) or any(
+                imports(text, offset, self._old) for offset in self._spans[path]
+            )
+            outline = self._engine.outlines([path])[path]
+            defined = next((n for n in outline if n.name == self._new), None)
+            if binds and defined is not None:
+                taken.append(f"{path}:{defined.selection_range.start.line + 1}")
+            elif binds and self._new in imported_names(text):
+                taken.append(f"{path} (imported)")
+        self._refuse(taken, "is defined already")
+
+    def _verify(self, edits: dict[str, dict[int, TextEdit]]) -> None:
+        """Hold the new texts against the old meanings; a name that changed its meaning is a clash."""
+        references = [
+            place
+            for path, offsets in self._spans.items()
+            for place in self._in_code(path, self._old)
+            if place.offset in offsets and place not in self._targets
+        ]
+        bystanders = [
+            place
+            for path in sorted(self._with_new.intersection(edits))
+            for place in self._in_code(path, self._new)
+        ]
+        meant = self._engine.definitions(references)
+        before = self._engine.definitions(bystanders)
+        for path, changes in edits.items():
+            self._engine.set_text(path, apply_edits(self._text(path), [*changes.values()]))
+        after = self._engine.definitions(self._moved(p) for p in [*references, *bystanders])
+        clashes = [
+            place
+            for place in references
+            if (now := after[self._moved(place)])
+            and not now & {self._moved_any(d) for d in meant[place]}
+        ]
+        clashes += [
+            place
+            for place in bystanders
+            if before[place]
+            and after[self._moved(place)] != frozenset(self._moved_any(d) for d in before[place])
+        ]
+        self._refuse([f"{p.path}:{self._line(p)}" for p in clashes], "means something else")
+
+    def _moved(self, place: Place) -> Place:
+        """Where a place is after the edits."""
+        before = sum(offset < place.offset for offset in self._spans.get(place.path, ()))
+        return Place(place.path, place.offset + before * (len(self._new) - len(self._old)))
+
+    def _moved_any(self, place: Place | str) -> Place | str:
+        return self._moved(place) if isinstance(place, Place) else place
+
+    def _line(self, place: Place) -> int:
+        text = self.originals.get(place.path) or self._text(place.path)
+        return text.count("\n", 0, place.offset) + 1
+
+    def _refuse(self, places: Iterable[str], what: str) -> None:
+        found = sorted(set(places))
+        if found:
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise SymbolError(
+                f"{self._candidate.name} cannot become {self._new}: that name {what} at "
+                f"{', '.join(found[:_SHOWN])}{more}; choose another, or rename that one first"
+            )
