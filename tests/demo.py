@@ -30,7 +30,7 @@ TASK = r"""
 1. rename PositionCodec -> PositionConverter
 2. rewrite python: logger.debug($$$ARGS) -> logger.info($$$ARGS) in pygls/protocol
 3. replace /Server has shut down/ -> "The server has shut down" in pygls
-4. fix I,F401,UP in pygls
+4. fix I,F401 in pygls
 5. format in pygls/workspace
 6. check
 """.strip()
@@ -130,7 +130,8 @@ def _show_event(event: dict[str, Any], titles: dict[str, str]) -> None:
         case "taskStarted":
             _say(f"  … {task} {titles[task]}")
         case "taskFinished":
-            _say(f"  {'✓' if event['state'] == 'done' else '✗'} {task} {event['reason']}")
+            mark = "✓" if event["state"] == "done" else "✗"
+            _say(f"  {mark} {task} {event['reason']}".rstrip())
         case "editApplied":
             _say(f"    {len(event['changes'])} files edited through workspace/applyEdit")
         case _:

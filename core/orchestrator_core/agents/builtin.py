@@ -89,7 +89,8 @@ class VerbPlanner:
                 case Rewrite():
                     await self._preflight_rewrite(verb)
                 case Rename() if first:
-                    await self._toolbox.rename.find(verb.old, patterns(globs))
+                    symbol = await self._toolbox.rename.find(verb.old, patterns(globs))
+                    await self._toolbox.rename.rename(symbol, verb.new)
                 case Fix(rules) if rules:
                     await self._toolbox.lint.fix(_PROBE, "pass\n", rules)
                 case _:
