@@ -15,7 +15,10 @@ two gets it and the other finds the deque empty.
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -57,9 +60,11 @@ class WorkStealingDeque(Generic[T]):
         except IndexError:
             return None
 
-    def newest(self) -> T | None:
-        """The entry that ``pop`` would take, left where it is."""
+    def trim(self, dead: Callable[[T], bool]) -> None:
+        """Drop the newest entries as long as they are dead. For the owner alone."""
+        entries = self._entries
         try:
-            return self._entries[-1]
-        except IndexError:
-            return None
+            while dead(entries[-1]):
+                entries.pop()
+        except IndexError:  # empty, perhaps because a thief took the entry just looked at
+            return

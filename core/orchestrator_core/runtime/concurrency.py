@@ -183,7 +183,8 @@ class ConcurrencyController:
     """Hands out tokens. Thread-safe; waiting is for coroutines, on any loop.
 
     Args:
-        roles: slots of each role at the start; other roles get 10.
+        roles: slots of roles; never more than given here. Other roles start with
+            ``DEFAULT_LIMITS``, or 10.
         backends: the same for backends; others get ``maximum``.
         models: the same for models.
         maximum: no limit rises above.
@@ -215,7 +216,7 @@ class ConcurrencyController:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits: dict[Dimension, dict[str, int]] = {
-            "role": {**DEFAULT_LIMITS, **(roles or {})},
+            "role": dict(roles or {}),
             "backend": dict(backends or {}),
             "model": dict(models or {}),
         }
@@ -232,7 +233,7 @@ class ConcurrencyController:
         self._requests = 0
         self._waiters: list[_Waiter] = []
         self._gates: dict[Key, _Gate] = {}
-        for role in self._limits["role"]:
+        for role in DEFAULT_LIMITS:
             self._gate(("role", role))
 
     def acquire(
@@ -378,10 +379,11 @@ class ConcurrencyController:
         gate = self._gates.get(key)
         if gate is None:
             dimension, name = key
-            default = 10 if dimension == "role" else self._maximum
-            limit = min(self._maximum, self._limits[dimension].get(name, default))
-            maximum = limit if key == ("role", "commander") else self._maximum
-            gate = _Gate(SlotLimit(limit, maximum=maximum), self._circuit())
+            start = DEFAULT_LIMITS.get(name, 10) if dimension == "role" else self._maximum
+            limit = min(self._maximum, self._limits[dimension].get(name, start))
+            fixed = name in self._limits[dimension] or key == ("role", "commander")
+            slots = SlotLimit(limit, maximum=limit if fixed else self._maximum)
+            gate = _Gate(slots, self._circuit())
             self._gates[key] = gate
         return gate
 

@@ -7,12 +7,13 @@ Percentiles are exact over each worker's most recent tasks; no histogram has to 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Generator, Iterable
 
 _WINDOW = 512
 """How many recent tasks of each worker the percentiles look at."""
@@ -116,6 +117,16 @@ class Meter:
         self.blocked_since_ns = 0
         self.waits_ns: deque[int] = deque(maxlen=_WINDOW)
         self.runs_ns: deque[int] = deque(maxlen=_WINDOW)
+
+    @contextmanager
+    def blocked(self, clock_ns: Callable[[], int]) -> Generator[None]:
+        """Around a wait for another task, which is not busy time."""
+        since_ns = self.blocked_since_ns = clock_ns()
+        try:
+            yield
+        finally:
+            self.blocked_since_ns = 0
+            self.blocked_ns += clock_ns() - since_ns
 
     def busy_at(self, now_ns: int) -> int:
         """Nanoseconds in tasks up to now, the running one included, without waits."""

@@ -22,7 +22,7 @@ from msgspec import Struct
 from orchestrator_core.errors import DeadlineExceeded, PoolClosed
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.deadlines import DeadlineTimer
-from orchestrator_core.runtime.future import PENDING, RUNNING, Future
+from orchestrator_core.runtime.future import CANCELLED, FAILED, FINISHED, PENDING, RUNNING, Future
 from orchestrator_core.runtime.pool_stats import Meter, Percentiles, PoolStats
 from orchestrator_core.runtime.process_lane import ProcessLane
 from orchestrator_core.runtime.scheduling import Scheduler, Seat
@@ -87,18 +87,67 @@ class PoolTask(Future[T]):
     queued_ns: int
     deadline_s: float | None = None
 
-    def claim(self) -> Call[T] | None:
-        """The call, for the one worker that is to run it; None for all others."""
+    def run(self, worker: _PoolWorker) -> bool:
+        """Run it on this worker unless somebody has claimed or cancelled it: then False.
+
+        The hot path of the pool: claiming and ending are written out here, and without
+        ``finally``, because nothing between the calls on the lock can raise in a pool's thread.
+        """
         lock = self._lock
         lock.acquire()
-        try:
-            if self._state != PENDING:
-                return None
-            self._state = RUNNING
-            call, self._value = self._value, None
-            return call
-        finally:
+        if self._state != PENDING:
             lock.release()
+            return False
+        self._state = RUNNING
+        call: Call[T] = self._value
+        self._value = None
+        lock.release()
+
+        fn, args, kwargs = call
+        meter, stack, clock_ns = worker.meter, worker.stack, worker.clock_ns
+        started_ns = clock_ns()
+        if not stack:
+            worker.call = call
+            meter.since_ns = started_ns
+        stack.append(self)
+        state, outcome = FINISHED, None
+        try:
+            outcome = fn(*args, **kwargs) if kwargs else fn(*args)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks for the result
+            state, outcome = self._failure(error)
+            meter.failed += 1
+        del call, args, kwargs  # the arguments do not outlive the call
+        ended_ns = clock_ns()
+        # Counted before the result is out: whoever has seen it finds it counted.
+        meter.executed += 1
+        meter.waits_ns.append(started_ns - self.queued_ns)
+        meter.runs_ns.append(ended_ns - started_ns)
+        stack.pop()
+        if not stack:
+            worker.call = None
+            meter.since_ns = 0
+            meter.busy_ns += ended_ns - started_ns
+
+        lock.acquire()
+        callbacks = None
+        if self._state < FINISHED:  # else its deadline has passed, and nobody waits any more
+            self._state = state
+            self._value = outcome
+            callbacks, self._callbacks = self._callbacks, None
+        lock.release()
+        if callbacks is not None:
+            self._run(callbacks)
+        if self.deadline_s is not None:
+            self.pool.settled()
+        return True
+
+    def _failure(self, error: BaseException) -> tuple[int, BaseException | None]:
+        """How the task ends that raised this: cancelled, if it was asked to stop and says so."""
+        if isinstance(error, CancelledError) and self.cancel_requested():
+            return CANCELLED, None
+        # Without the pool's own frame, which would tie the error to its future in a cycle.
+        traceback = error.__traceback__
+        return FAILED, error.with_traceback(traceback.tb_next if traceback is not None else None)
 
     def wanted(self) -> bool:
         """Whether the task, once it runs, should go on."""
@@ -111,12 +160,11 @@ class PoolTask(Future[T]):
         worker = _here.worker
         if worker is None or worker.pool is not self.pool or timeout_s == 0:
             super()._wait(timeout_s)
+        elif self.run(worker):
+            worker.seat.own.trim(_done)  # it and its elder siblings need not be found once more
         else:
-            worker.join(self, timeout_s)
-
-    def block(self, timeout_s: float | None) -> None:
-        """Wait without helping."""
-        super()._wait(timeout_s)
+            with worker.meter.blocked(worker.clock_ns):
+                super()._wait(timeout_s)
 
 
 class _TimedTask(PoolTask[T]):
@@ -135,7 +183,7 @@ class _TimedTask(PoolTask[T]):
 class _PoolWorker:
     """One thread of the pool, and what it is doing."""
 
-    __slots__ = ("_clock_ns", "_scheduler", "call", "meter", "pool", "seat", "stack", "thread")
+    __slots__ = ("_scheduler", "call", "clock_ns", "meter", "pool", "seat", "stack", "thread")
 
     def __init__(
         self,
@@ -147,84 +195,22 @@ class _PoolWorker:
     ) -> None:
         self.pool = pool
         self.seat = seat
+        self.clock_ns = clock_ns
         self.meter = Meter()
-        self.stack: list[PoolTask[Any]] = []
-        self.call: Call[Any] | None = None
+        self.stack: list[PoolTask[Any]] = []  # the running task, and those that wait for it
+        self.call: Call[Any] | None = None  # of the outermost task
         self._scheduler = scheduler
-        self._clock_ns = clock_ns
         self.thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def _main(self) -> None:
         _here.worker = self
-        scheduler, seat = self._scheduler, self.seat
-        while (task := scheduler.next(seat)) is not None:
-            self.run(task)
+        next_task, seat = self._scheduler.next, self.seat
+        while (task := next_task(seat)) is not None:
+            task.run(self)
             del task  # a parked worker keeps nobody's result alive
 
-    def run(self, task: PoolTask[Any]) -> bool:
-        """Run the task unless somebody else has claimed or cancelled it."""
-        call = task.claim()
-        if call is None:
-            return False
-        meter, stack = self.meter, self.stack
-        fn, args, kwargs = call
-        started_ns = self._clock_ns()
-        if not stack:
-            self.call = call
-            meter.since_ns = started_ns
-        stack.append(task)
-        result = failure = None
-        try:
-            result = fn(*args, **kwargs) if kwargs else fn(*args)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks for the result
-            failure = _without_pool_frame(error)
-        del call, args, kwargs
-        ended_ns = self._clock_ns()
-        meter.executed += 1  # counted before the result is out: who has seen it finds it counted
-        meter.waits_ns.append(started_ns - task.queued_ns)
-        meter.runs_ns.append(ended_ns - started_ns)
-        stack.pop()
-        if not stack:
-            self.call = None
-            meter.since_ns = 0
-            meter.busy_ns += ended_ns - started_ns
-        if failure is None:
-            task.set_result(result)
-        else:
-            meter.failed += 1
-            self._fail(task, failure)
-            del failure
-        if task.deadline_s is not None:
-            self.pool.settled()
-        return True
 
-    def join(self, task: PoolTask[Any], timeout_s: float | None) -> None:
-        """Wait for a task from inside another: run it here if nobody has started it."""
-        if self.run(task):
-            own = self.seat.own
-            while (newest := own.newest()) is not None and newest.done():
-                own.pop()
-            return
-        meter = self.meter
-        meter.blocked_since_ns = blocked_ns = self._clock_ns()
-        try:
-            task.block(timeout_s)
-        finally:
-            meter.blocked_since_ns = 0
-            meter.blocked_ns += self._clock_ns() - blocked_ns
-
-    @staticmethod
-    def _fail(task: PoolTask[Any], failure: BaseException) -> None:
-        if isinstance(failure, CancelledError) and task.cancel_requested():
-            task.set_cancelled()
-        else:
-            task.set_exception(failure)
-
-
-def _without_pool_frame(error: BaseException) -> BaseException:
-    """The exception with the task's own frames: the pool's would tie it to its future in a cycle."""
-    traceback = error.__traceback__
-    return error.with_traceback(traceback.tb_next if traceback is not None else None)
+_done = PoolTask[Any].done
 
 
 class _Here(threading.local):
@@ -282,7 +268,8 @@ class WorkStealingPool:
         self._lock = threading.Lock()
         self._discards = 0
         self._closing = threading.Lock()
-        self._closed = threading.Event()
+        self._closer: threading.Thread | None = None
+        self._stopped = threading.Event()
         self._cancelled = 0
         self._started_ns = clock_ns()
         self._timer = DeadlineTimer(f"{name}-deadlines")
@@ -416,24 +403,28 @@ class WorkStealingPool:
     def close(self, deadline_s: float = 5.0) -> CloseReport:
         """Take no more work, cancel what is queued, ask running tasks to stop, wait for them.
 
-        Idempotent. May be called from anywhere: a task of this pool (which is then not waited
-        for), a signal handler, or at exit. The closing itself happens in a thread of its own, so
-        that a signal which interrupts the pool's own code cannot meet a lock that it holds.
+        Idempotent; a later call goes on waiting. May be called from anywhere: a task of this
+        pool (which then waits for nothing), a signal handler, or at exit. The closing happens in
+        a thread of its own, so that a signal handler which has interrupted the pool's own code
+        does not meet a lock that the code beneath it holds.
 
         Returns:
             How many tasks were cancelled and what still runs after ``deadline_s``.
         """
+        end_s = time.monotonic() + deadline_s
         if self._closing.acquire(blocking=False):
-            closer = threading.Thread(
+            self._closer = threading.Thread(
                 target=self._close, args=(deadline_s,), name=f"{self._name}-close", daemon=True
             )
             try:
-                closer.start()
+                self._closer.start()
             except RuntimeError:  # the interpreter is ending and starts no more threads
                 self._close(deadline_s)
         worker = _here.worker
-        if worker is None or worker.pool is not self:
-            self._closed.wait(deadline_s)
+        if (worker is None or worker.pool is not self) and self._stopped.wait(deadline_s):
+            for thread in (*(w.thread for w in self._workers), self._closer):
+                if thread is not None and thread.ident is not None:
+                    thread.join(max(0.0, end_s - time.monotonic()))
         return CloseReport(self._cancelled, self.running())
 
     def _close(self, deadline_s: float) -> None:
@@ -443,11 +434,9 @@ class WorkStealingPool:
         for worker in self._workers:
             for task in worker.stack.copy():
                 task.cancel()
+        self._stopped.set()
         self._lane.close(max(0.0, end_s - time.monotonic()))
-        for worker in self._workers:
-            worker.thread.join(max(0.0, end_s - time.monotonic()))
         self._timer.join(max(0.0, end_s - time.monotonic()))
-        self._closed.set()
 
     def discard(self) -> None:
         """For tasks: one ended before it ran."""
@@ -466,8 +455,9 @@ class WorkStealingPool:
         self._lock = threading.Lock()
         self._closing = threading.Lock()
         self._closing.acquire()
-        self._closed = threading.Event()
-        self._closed.set()
+        self._closer = None
+        self._stopped = threading.Event()
+        self._stopped.set()
 
 
 class _Abandon:

@@ -1,0 +1,611 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+import traceback
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from orchestrator_core.errors import DeadlineExceeded, PoolClosed
+from orchestrator_core.runtime.future import CancelledError, Future
+from orchestrator_core.runtime.worker_pool import (
+    Priority,
+    WorkStealingPool,
+    check_cancelled,
+    current_cancelled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+WAIT_S = 20.0
+"""Far more than anything here takes: a test that reaches it has failed."""
+
+
+@pytest.fixture(params=[True, False], ids=["stealing", "static"])
+def pool(request: pytest.FixtureRequest) -> Iterator[WorkStealingPool]:
+    with WorkStealingPool(2, stealing=request.param) as made:
+        yield made
+
+
+@contextmanager
+def occupied(pool: WorkStealingPool) -> Generator[threading.Event]:
+    """All workers busy until the event is set, at the latest at the end."""
+    release, started = threading.Event(), threading.Barrier(pool.workers + 1)
+
+    def hold() -> None:
+        started.wait(WAIT_S)
+        release.wait(WAIT_S)
+
+    held = [pool.submit(hold) for _ in range(pool.workers)]
+    started.wait(WAIT_S)
+    try:
+        yield release
+    finally:
+        release.set()
+        for future in held:
+            future.result(WAIT_S)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that nobody announces."""
+    end_s = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end_s, "it never came true"
+        time.sleep(0.001)
+
+
+def fib(pool: WorkStealingPool, n: int) -> int:
+    if n < 2:
+        return n
+    left, right = pool.submit(fib, pool, n - 1), pool.submit(fib, pool, n - 2)
+    return left.result() + right.result()
+
+
+# Results
+
+
+def test_tasks_give_their_results(pool: WorkStealingPool) -> None:
+    futures = [pool.submit(divmod, number, 7) for number in range(500)]
+    assert [f.result(WAIT_S) for f in futures] == [divmod(n, 7) for n in range(500)]
+    assert pool.submit(dict, [("a", 1)], b=2).result(WAIT_S) == {"a": 1, "b": 2}
+
+
+def test_an_exception_keeps_its_traceback_and_not_the_pools(pool: WorkStealingPool) -> None:
+    def culprit() -> None:
+        raise ValueError("broken")
+
+    error = pool.submit(culprit).exception(WAIT_S)
+    assert isinstance(error, ValueError)
+    assert [f.name for f in traceback.extract_tb(error.__traceback__)] == ["culprit"]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
+def test_a_base_exception_in_a_task_does_not_end_its_worker(
+    pool: WorkStealingPool, kind: type[BaseException]
+) -> None:
+    def fail() -> None:
+        raise kind
+
+    for _ in range(4):
+        assert isinstance(pool.submit(fail).exception(WAIT_S), kind)
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
+    assert pool.stats().failed == 4
+
+
+def test_a_base_exception_in_a_callback_does_not_end_its_worker(pool: WorkStealingPool) -> None:
+    def fail(_: object) -> None:
+        raise SystemExit
+
+    with occupied(pool) as release:
+        futures = [pool.submit(int) for _ in range(4)]
+        for future in futures:
+            future.add_done_callback(fail)
+        release.set()
+        assert [f.result(WAIT_S) for f in futures] == [0] * 4
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
+
+
+async def test_a_coroutine_awaits_results(pool: WorkStealingPool) -> None:
+    assert await pool.submit(sum, [1, 2]) == 3
+    found = await asyncio.gather(*[pool.submit(abs, -n) for n in range(300)])
+    assert found == list(range(300))
+
+
+async def test_cancelling_the_awaiting_task_stops_a_cooperative_task(
+    pool: WorkStealingPool,
+) -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        try:
+            until(current_cancelled)
+            check_cancelled()
+        finally:
+            stopped.set()
+
+    async def wait() -> None:
+        await pool.submit(work)
+
+    task = asyncio.ensure_future(wait())
+    await asyncio.to_thread(started.wait, WAIT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(stopped.wait, WAIT_S)
+
+
+def test_a_result_is_not_kept_by_a_worker_that_sleeps(pool: WorkStealingPool) -> None:
+    class Outcome:
+        pass
+
+    gc.disable()
+    try:
+
+        def work(_: Outcome) -> Outcome:
+            return Outcome()
+
+        future = pool.submit(work, Outcome())
+        seen = weakref.ref(future.result(WAIT_S))
+        del future
+        until(lambda: seen() is None)
+    finally:
+        gc.enable()
+
+
+# Order
+
+
+def test_priorities_decide_who_goes_first(pool: WorkStealingPool) -> None:
+    order: list[str] = []
+    with WorkStealingPool(1) as single, occupied(single) as release:
+        futures = [
+            single.submit(order.append, p.name, priority=p)
+            for p in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+        ]
+        release.set()
+        for future in futures:
+            future.result(WAIT_S)
+    assert order == ["HIGH", "NORMAL", "LOW"]
+
+
+def test_longest_tasks_go_first() -> None:
+    order: list[float] = []
+    clock = iter(range(10**6))  # all within one epoch
+    with WorkStealingPool(1, clock_ns=lambda: next(clock)) as pool, occupied(pool) as release:
+        futures = [
+            pool.submit(order.append, d, expected_duration_s=d) for d in (1.0, 5.0, 3.0, 4.0)
+        ]
+        release.set()
+        for future in futures:
+            future.result(WAIT_S)
+    assert order == [5.0, 4.0, 3.0, 1.0]
+
+
+def test_urgent_work_from_outside_goes_before_what_tasks_spawned() -> None:
+    """Priority inversion: a worker with a long list of its own must not keep it waiting."""
+    order: list[str] = []
+    with WorkStealingPool(1) as pool:
+        ready, go = threading.Event(), threading.Event()
+
+        def spawner() -> None:
+            for _ in range(10):
+                pool.submit(order.append, "child")
+            ready.set()
+            go.wait(WAIT_S)
+
+        pool.submit(spawner)
+        ready.wait(WAIT_S)
+        pool.submit(order.append, "urgent", priority=Priority.HIGH)
+        go.set()
+        pool.submit(order.append, "last", priority=Priority.LOW).result(WAIT_S)
+    assert order[0] == "urgent"
+
+
+def test_work_that_keeps_spawning_work_does_not_starve_what_comes_from_outside() -> None:
+    with WorkStealingPool(1) as pool:
+        stop = threading.Event()
+
+        def endless() -> None:
+            if not stop.is_set():
+                pool.submit(endless)
+
+        pool.submit(endless)
+        assert pool.submit(str, "served").result(WAIT_S) == "served"
+        stop.set()
+
+
+# Waiting inside a task
+
+
+def test_nested_waits_do_not_deadlock(pool: WorkStealingPool) -> None:
+    assert pool.submit(fib, pool, 14).result(WAIT_S) == 377
+
+
+def test_a_nested_wait_on_the_only_worker_does_not_deadlock() -> None:
+    with WorkStealingPool(1) as pool:
+        assert (
+            pool.submit(lambda: pool.submit(lambda: pool.submit(int).result()).result()).result(
+                WAIT_S
+            )
+            == 0
+        )
+        assert pool.submit(fib, pool, 10).result(WAIT_S) == 55
+
+
+def test_a_waiting_worker_starts_no_unrelated_task() -> None:
+    """It could be one that waits for the very task beneath it."""
+    with WorkStealingPool(2) as pool:
+        release, running = threading.Event(), threading.Event()
+
+        def slow() -> str:
+            running.set()
+            release.wait(WAIT_S)
+            return "slow"
+
+        slow_one = pool.submit(slow)
+        running.wait(WAIT_S)
+        depends: list[Future[str]] = []
+        both_known = threading.Event()
+
+        def waits() -> str:
+            both_known.wait(WAIT_S)
+            unrelated = pool.submit(lambda: depends[0].result())  # waits for this very task
+            depends.append(unrelated)
+            return slow_one.result()
+
+        waiter = pool.submit(waits)
+        depends.append(waiter)
+        both_known.set()
+        until(lambda: len(depends) == 2)
+        release.set()
+        assert waiter.result(WAIT_S) == "slow"
+        assert depends[1].result(WAIT_S) == "slow"
+
+
+def test_a_nested_wait_may_time_out_on_a_task_that_another_worker_runs() -> None:
+    with WorkStealingPool(2) as pool, occupied_by_one(pool) as held:
+
+        def waits() -> str:
+            try:
+                held.result(timeout_s=0.01)
+            except TimeoutError:
+                return "timed out"
+            return "done"
+
+        assert pool.submit(waits).result(WAIT_S) == "timed out"
+
+
+@contextmanager
+def occupied_by_one(pool: WorkStealingPool) -> Generator[Future[Any]]:
+    started, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        release.wait(WAIT_S)
+
+    future = pool.submit(hold)
+    started.wait(WAIT_S)
+    try:
+        yield future
+    finally:
+        release.set()
+
+
+def test_a_loop_of_nested_waits_leaves_nothing_queued() -> None:
+    with WorkStealingPool(1) as pool:
+
+        def loop() -> int:
+            for _ in range(200):
+                futures = [pool.submit(int) for _ in range(5)]
+                for future in futures:
+                    future.result()
+            return sum(len(worker.seat.own) for worker in pool._workers)
+
+        assert pool.submit(loop).result(WAIT_S) == 0
+        assert pool.stats().queued == 0
+
+
+def test_idle_workers_steal_what_a_busy_one_has_spawned() -> None:
+    with WorkStealingPool(2) as pool:
+        others = threading.Barrier(2)
+
+        def spawner() -> list[str]:
+            child = pool.submit(others.wait, WAIT_S)
+            others.wait(WAIT_S)  # only another worker can run the child meanwhile
+            return [str(child.exception())]
+
+        assert pool.submit(spawner).result(WAIT_S) == ["None"]
+        assert pool.stats().stolen == 1
+        assert pool.stats().steal_rate > 0
+
+
+def test_without_stealing_tasks_are_dealt_out_in_turn() -> None:
+    with WorkStealingPool(2, stealing=False) as pool:
+        names = [
+            pool.submit(lambda: threading.current_thread().name).result(WAIT_S) for _ in range(6)
+        ]
+        assert len(set(names[::2])) == len(set(names[1::2])) == 1
+        assert len(set(names)) == 2
+        assert pool.stats().stolen == 0
+
+
+# Cancelling and deadlines
+
+
+def test_a_cancelled_queued_task_never_runs(pool: WorkStealingPool) -> None:
+    ran: list[int] = []
+    with occupied(pool):
+        futures = [pool.submit(ran.append, n) for n in range(10)]
+        assert all(f.cancel() for f in futures[::2])
+        assert pool.stats().queued == 5
+    for future in futures[1::2]:
+        future.result(WAIT_S)
+    assert sorted(ran) == [1, 3, 5, 7, 9]
+    assert all(f.cancelled() for f in futures[::2])
+
+
+def test_a_running_task_learns_that_it_is_cancelled(pool: WorkStealingPool) -> None:
+    started = threading.Event()
+
+    def work() -> None:
+        started.set()
+        until(current_cancelled)
+        check_cancelled()
+
+    future = pool.submit(work)
+    started.wait(WAIT_S)
+    assert future.cancel()
+    with pytest.raises(CancelledError):
+        future.result(WAIT_S)
+    assert future.cancelled()
+
+
+def test_a_result_that_comes_despite_a_cancellation_is_kept(pool: WorkStealingPool) -> None:
+    started = threading.Event()
+
+    def work() -> str:
+        started.set()
+        until(current_cancelled)
+        return "finished all the same"
+
+    future = pool.submit(work)
+    started.wait(WAIT_S)
+    future.cancel()
+    assert future.result(WAIT_S) == "finished all the same"
+
+
+def test_nobody_is_cancelled_outside_a_pool() -> None:
+    assert not current_cancelled()
+    check_cancelled()
+
+
+def test_a_queued_task_past_its_deadline_never_runs(pool: WorkStealingPool) -> None:
+    ran: list[int] = []
+    with occupied(pool):
+        future = pool.submit(ran.append, 1, deadline_s=0.01)
+        with pytest.raises(DeadlineExceeded, match=r"0\.01 s"):
+            future.result(WAIT_S)
+    assert pool.submit(int).result(WAIT_S) == 0
+    assert ran == []
+    assert pool.stats().queued == 0
+
+
+def test_a_running_task_past_its_deadline_is_asked_to_stop(pool: WorkStealingPool) -> None:
+    stopped = threading.Event()
+
+    def work() -> str:
+        until(current_cancelled)
+        stopped.set()
+        return "too late"
+
+    with pytest.raises(DeadlineExceeded):
+        pool.submit(work, deadline_s=0.01).result(WAIT_S)
+    assert stopped.wait(WAIT_S)
+
+
+def test_a_deadline_that_is_met_changes_nothing(pool: WorkStealingPool) -> None:
+    futures = [pool.submit(abs, -n, deadline_s=60.0) for n in range(100)]
+    assert [f.result(WAIT_S) for f in futures] == list(range(100))
+    until(lambda: not pool._timer._entries)  # nothing left to wake up for
+
+
+# Closing
+
+
+def test_closing_cancels_what_is_queued_and_refuses_more(pool: WorkStealingPool) -> None:
+    release = threading.Event()
+    started = threading.Barrier(3)
+
+    def hold() -> None:
+        started.wait(WAIT_S)
+        until(lambda: release.is_set() or current_cancelled())
+
+    held = [pool.submit(hold) for _ in range(2)]
+    started.wait(WAIT_S)
+    queued = [pool.submit(int) for _ in range(5)]
+    report = pool.close(WAIT_S)
+    assert (report.cancelled, report.stuck) == (5, ())
+    assert all(f.cancelled() for f in queued)
+    assert all(f.done() for f in held)
+    with pytest.raises(PoolClosed):
+        pool.submit(int)
+    with pytest.raises(PoolClosed):
+        pool.submit_cpu(int)
+    assert pool.close() == report
+    assert pool.closed
+    assert pool.stats().queued == 0
+
+
+def test_closing_ends_every_thread() -> None:
+    pool = WorkStealingPool(4, name="ends")
+    pool.submit(int, deadline_s=60).result(WAIT_S)
+    pool.close(WAIT_S)
+    assert [t for t in threading.enumerate() if t.name.startswith("ends")] == []
+
+
+def test_closing_reports_what_is_stuck() -> None:
+    release = threading.Event()
+    started = threading.Event()
+
+    def stubborn() -> None:
+        started.set()
+        release.wait(WAIT_S)
+
+    pool = WorkStealingPool(2)
+    future = pool.submit(stubborn)
+    started.wait(WAIT_S)
+    report = pool.close(deadline_s=0.05)
+    assert [t.name.rpartition(".")[2] for t in report.stuck] == ["stubborn"]
+    assert report.stuck[0].running_s > 0
+    release.set()
+    future.result(WAIT_S)
+    until(lambda: pool.close().stuck == ())
+
+
+def test_a_task_may_close_its_own_pool(pool: WorkStealingPool) -> None:
+    assert pool.submit(pool.close).result(WAIT_S) is not None
+    until(lambda: not any(w.thread.is_alive() for w in pool._workers))
+
+
+def test_a_task_spawned_while_the_pool_closes_is_refused_not_lost(pool: WorkStealingPool) -> None:
+    outcomes: list[Any] = []
+
+    def spawner() -> None:
+        until(lambda: pool.closed)
+        try:
+            outcomes.append(pool.submit(int))
+        except PoolClosed:
+            outcomes.append("refused")
+
+    future = pool.submit(spawner)
+    pool.close(WAIT_S)
+    assert future.cancelled() or outcomes == ["refused"]
+
+
+def test_every_submission_beside_a_close_ends_one_way_or_the_other() -> None:
+    """Nothing may be lost between a worker's last look and the stop."""
+    for _ in range(30):
+        pool = WorkStealingPool(2)
+        futures: list[Future[int]] = []
+        going = threading.Event()
+
+        def feed(pool=pool, futures=futures, going=going) -> None:
+            try:
+                for _ in range(100_000):
+                    futures.append(pool.submit(int))
+                    going.set()
+            except PoolClosed:
+                return
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        going.wait(WAIT_S)
+        pool.close(WAIT_S)
+        feeder.join(WAIT_S)
+        for future in futures:
+            assert future.exception(WAIT_S) is None if not future.cancelled() else True
+        stats = pool.stats()
+        assert stats.submitted == len(futures)
+        assert stats.executed == sum(not f.cancelled() for f in futures)
+
+
+def test_a_fork_leaves_a_closed_pool_to_the_child(pool: WorkStealingPool) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("there is no fork here")
+    pool.submit(int).result(WAIT_S)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            pool.submit(int)
+        except PoolClosed:
+            code = 0 if pool.close() and pool.closed else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
+
+
+# Statistics
+
+
+def test_statistics_are_true(pool: WorkStealingPool) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    futures: list[Future[Any]] = [pool.submit(int) for _ in range(50)]
+    futures += [pool.submit(fail) for _ in range(5)]
+    for future in futures:
+        future.exception(WAIT_S)
+    stats = pool.stats()
+    assert (stats.total, stats.queued, stats.submitted) == (2, 0, 55)
+    assert (stats.executed, stats.failed) == (55, 5)
+    assert 0 <= stats.utilization <= 1
+    assert len(stats.worker_utilization) == 2
+    assert 0 < stats.run_time.p50_s <= stats.run_time.p90_s <= stats.run_time.max_s
+    with occupied(pool):
+        for _ in range(3):
+            pool.submit(int)
+        busy = pool.stats()
+        assert (busy.busy, busy.queued) == (2, 3)
+
+
+def test_times_are_those_of_the_clock() -> None:
+    now_ns = 1_000_000_000
+
+    def clock() -> int:
+        return now_ns
+
+    with WorkStealingPool(1, clock_ns=clock) as pool:
+        before = pool.stats()
+        started, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            started.set()
+            release.wait(WAIT_S)
+
+        held = pool.submit(hold)
+        started.wait(WAIT_S)
+        queued = pool.submit(int)
+        now_ns += 3_000_000_000
+        assert [t.running_s for t in pool.running()] == [3.0]
+        assert pool.running(longer_than_s=3.5) == ()
+        release.set()
+        held.result(WAIT_S)
+        queued.result(WAIT_S)
+        until(lambda: pool.stats().busy == 0)
+        now_ns += 1_000_000_000
+        stats = pool.stats()
+        assert stats.busy_s == 3.0
+        assert stats.available_s == 4.0
+        assert stats.utilization == 0.75
+        assert stats.utilization_since(before) == pytest.approx(0.75)
+        assert stats.queue_wait.max_s == 3.0
+        assert stats.run_time.max_s == 3.0
+
+
+def test_waiting_for_another_task_is_not_busy_time() -> None:
+    now_ns = 1_000_000_000
+    with WorkStealingPool(2, clock_ns=lambda: now_ns) as pool, occupied_by_one(pool) as held:
+        waiter = pool.submit(held.result)
+        until(lambda: any(w.meter.blocked_since_ns for w in pool._workers))
+        now_ns += 2_000_000_000
+        assert sorted(m.meter.busy_at(now_ns) for m in pool._workers) == [0, 2_000_000_000]
+        assert not waiter.done()
+
+
+def test_a_pool_needs_a_worker() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        WorkStealingPool(0)
+
+
+def test_by_default_there_is_a_worker_for_each_processor() -> None:
+    with WorkStealingPool() as pool:
+        assert pool.workers == len(os.sched_getaffinity(0))
