@@ -13,20 +13,19 @@ not through a symbolic link. A file and a link to it are one document under two 
 
 from __future__ import annotations
 
-import errno
-import os
-import posixpath
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from orchestrator_core.errors import MissingFile, UnreadableText, WorkspaceError
 from orchestrator_core.workspace import text_file
+from orchestrator_core.workspace.root import Root
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
+    from pathlib import Path
 
     from orchestrator_core.workspace.text_file import Signature
 
@@ -80,7 +79,7 @@ class _Pending(Struct, frozen=True):
     disk: Signature | None
 
 
-class Workspace:
+class Workspace(Root):
     """The files below one folder.
 
     Safe from any thread. Reading blocks on the disk; ``opened``, ``changed``, ``closed`` and
@@ -97,65 +96,12 @@ class Workspace:
     def __init__(
         self, root: str | os.PathLike[str], *, max_file_bytes: int = MAX_FILE_BYTES
     ) -> None:
-        given = Path(os.path.abspath(root))  # noqa: PTH100 - links stay: editors name files so
-        _require_folder(given)
-        self.root = given
-        self._real_root = Path(os.path.realpath(given))
-        self._prefix = str(self._real_root).rstrip("/") + "/"
+        super().__init__(root)
         self._max_file_bytes = max_file_bytes
         self._lock = threading.Lock()
         self._buffers: dict[str, _Buffer] = {}
         self._pending: dict[str, _Pending] = {}
         self._listeners: list[Callable[[str], None]] = []
-
-    # Paths
-
-    def relative(self, path: str | os.PathLike[str]) -> str:
-        """The path in the form that all of the engine uses.
-
-        Args:
-            path: relative to the root, or absolute and below it.
-
-        Raises:
-            WorkspaceError: it names the root itself or something outside.
-        """
-        given = os.fspath(path)
-        name = posixpath.normpath(given)
-        if name.startswith("/"):
-            for root in (self.root, self._real_root):
-                prefix = str(root).rstrip("/") + "/"
-                if name.startswith(prefix):
-                    name = name.removeprefix(prefix)
-                    break
-            else:
-                raise WorkspaceError(f"{given} is outside the workspace {self.root}")
-        if name == ".." or name.startswith("../"):
-            raise WorkspaceError(f"{given} leads out of the workspace {self.root}")
-        if not given or name == "." or "\0" in name:
-            raise WorkspaceError(f"{given!r} does not name a file of the workspace")
-        return name
-
-    def contains(self, path: str | os.PathLike[str]) -> bool:
-        """Whether ``relative`` takes the path."""
-        try:
-            self.relative(path)
-        except WorkspaceError:
-            return False
-        return True
-
-    def locate(self, path: str) -> Path:
-        """Where a path lies on disk, symbolic links resolved. The file need not exist.
-
-        Raises:
-            WorkspaceError: a symbolic link leads out of the workspace.
-        """
-        name = self.relative(path)
-        real = os.path.realpath(self._prefix + name)
-        if not real.startswith(self._prefix):
-            raise WorkspaceError(
-                f"{name} is a symbolic link to {real}, outside the workspace: it is left alone"
-            )
-        return Path(real)
 
     # Reading
 
@@ -169,7 +115,7 @@ class Workspace:
         """
         name = self.relative(path)
         file = self.locate(name)
-        key = self._key(file)
+        key = self.key(file)
         with self._lock:
             buffer = self._buffers.get(key)
             pending = self._pending.get(key)
@@ -194,7 +140,7 @@ class Workspace:
 
     def opened(self, path: str, text: str, version: int | None = None) -> None:
         """The editor opened a file: its text counts from now on, not the disk's."""
-        key = self._key(self.locate(path))
+        key = self.key(self.locate(path))
         with self._lock:
             self._pending.pop(key, None)
             self._buffers[key] = _Buffer(text, version)
@@ -206,7 +152,7 @@ class Workspace:
 
     def saved(self, path: str) -> None:
         """The editor wrote an open file to disk."""
-        key = self._key(self.locate(path))
+        key = self.key(self.locate(path))
         with self._lock:
             buffer = self._buffers.get(key)
             if buffer is not None:
@@ -215,7 +161,7 @@ class Workspace:
 
     def closed(self, path: str) -> None:
         """The editor closed a file: the disk counts again, unsaved text is gone."""
-        key = self._key(self.locate(path))
+        key = self.key(self.locate(path))
         with self._lock:
             known = self._buffers.pop(key, None)
         if known is not None:
@@ -229,7 +175,7 @@ class Workspace:
         editor opens it. None says that the file is gone.
         """
         file = self.locate(path)
-        key = self._key(file)
+        key = self.key(file)
         pending = _Pending(text, text_file.signature(file))
         with self._lock:
             buffer = self._buffers.get(key)
@@ -245,7 +191,7 @@ class Workspace:
     def overlay(self, path: str) -> Overlay | None:
         """What differs from a plain look at the disk, for tools; None where nothing does."""
         file = self.locate(path)
-        key = self._key(file)
+        key = self.key(file)
         with self._lock:
             buffer = self._buffers.get(key)
             pending = self._pending.get(key)
@@ -290,10 +236,6 @@ class Workspace:
 
     # Inside
 
-    def _key(self, file: Path) -> str:
-        """A document's one name, whatever links lead to it."""
-        return str(file).removeprefix(self._prefix)
-
     def _read_buffer(self, buffer: _Buffer, name: str, file: Path) -> Document:
         document = buffer.document
         if document is None or document.path != name:
@@ -335,22 +277,6 @@ class Workspace:
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener(key)
-
-
-def _require_folder(root: Path) -> None:
-    try:
-        if not root.exists():
-            raise WorkspaceError(f"the workspace {root} does not exist: name a folder that does")
-        if not root.is_dir():
-            raise WorkspaceError(f"the workspace {root} is not a folder")
-        with os.scandir(root) as entries:
-            next(entries, None)
-        if not os.access(root, os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise WorkspaceError(
-            f"the workspace {root} cannot be read ({error.strerror}): check its permissions"
-        ) from error
 
 
 def _has_bom(file: Path) -> bool:

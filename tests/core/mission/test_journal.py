@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import JournalBusy, JournalDamaged, JournalError
 from orchestrator_core.events import (
     AnyEvent,
@@ -242,6 +243,29 @@ def test_a_lasting_fault_is_told_and_the_events_keep_their_place(
             journal.flush(30)
         journal.append(event("2")).result(30)
         assert names(journal.events()) == ["1", "2"]
+
+
+def test_events_that_failed_stay_before_those_that_came_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended = threading.Event()
+    insert = group_writer._insert
+
+    def fail_late(_database: sqlite3.Connection, _rows: list[group_writer.Row]) -> None:
+        appended.wait(30)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(group_writer, "_RETRY_S", 0.0)
+    monkeypatch.setattr(group_writer, "_insert", fail_late)
+    with Journal(folder) as journal:
+        first = journal.append(event("1"))
+        journal.append(event("2"))
+        journal.append(event("3"))
+        appended.set()
+        assert isinstance(first.exception(30), JournalError)
+        monkeypatch.setattr(group_writer, "_insert", insert)
+        journal.append(event("4"))
+        assert names(journal.events()) == ["1", "2", "3", "4"]
 
 
 def test_any_error_of_the_writer_reaches_who_waits(folder: Path, failures: list[Exception]) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.workspace.content_store import PIN_DAYS, ContentStore
 from orchestrator_core.workspace.text_file import sha256
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import EditRefused, StaleEdit, WorkspaceError
 from orchestrator_core.workspace.disk_applier import DiskApplier, clear_leftovers
 from orchestrator_core.workspace.documents import Workspace

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from core.workspace.faults import CALLS, ERRORS, Faults, failing, killing
 from orchestrator_core.errors import EditRefused
 from orchestrator_core.workspace.disk_applier import DiskApplier, clear_leftovers

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import MissingFile, UnreadableText, WorkspaceError
 from orchestrator_core.workspace.documents import Overlay, Workspace
 
@@ -33,7 +34,7 @@ def test_root_that_cannot_be_listed_is_refused(
     def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("orchestrator_core.workspace.documents.os.scandir", refuse)
+    monkeypatch.setattr("orchestrator_core.workspace.root.os.scandir", refuse)
     with pytest.raises(WorkspaceError, match=r"cannot be read \(Permission denied\)"):
         Workspace(tmp_path)
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import EditError, EditRefused, MissingFile, StaleEdit, UnreadableText
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_core.workspace.draft import Draft

@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.errors import EditError
 from orchestrator_core.workspace.diff import hunks
 from orchestrator_core.workspace.edits import (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import StaleEdit
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_core.workspace.draft import Draft
