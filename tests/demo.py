@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from fake_editor import FakeEditor
 from lsprotocol import types as lsp
 from pygls.lsp.client import LanguageClient
 from pygls.uris import from_fs_path
+
+from fake_editor import FakeEditor
 
 DIFF_LINES = 14
 
@@ -47,7 +48,7 @@ async def demo(task: str) -> int:
         editor = FakeEditor(client, root)
         started = time.perf_counter()
         await client.start_io(sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio")
-        server = psutil.Process(client._server.pid)
+        server = psutil.Process(editor.process.pid)
         await client.initialize_async(_initialize(root))
         client.initialized(lsp.InitializedParams())
         _say(f"server: ready after {(time.perf_counter() - started) * 1000:.0f} ms\n")
@@ -65,7 +66,7 @@ async def demo(task: str) -> int:
         ended = time.perf_counter()
         await client.shutdown_async(None)
         client.exit(None)
-        code = await client._server.wait()
+        code = await editor.process.wait()
         _, alive = psutil.wait_procs(family, timeout=5)
         took_ms = (time.perf_counter() - ended) * 1000
         _say(f"shut down in {took_ms:.0f} ms, exit code {code}, processes left: {len(alive)}")
@@ -109,12 +110,8 @@ async def _show_progress(editor: FakeEditor) -> None:
             _show_event(event, titles)
         shown_events = len(editor.events)
         for _, value in editor.progress[shown_progress:]:
-            if isinstance(value, dict) and value.get("kind") == "report":
-                value = lsp.WorkDoneProgressReport(  # noqa: PLW2901 - one form for both
-                    percentage=value.get("percentage"), message=value.get("message")
-                )
-            if isinstance(value, lsp.WorkDoneProgressReport) or hasattr(value, "percentage"):
-                _say(f"    {value.percentage or 0:3d} %  {getattr(value, 'message', '')}")
+            if isinstance(value, lsp.WorkDoneProgressReport):
+                _say(f"    {value.percentage or 0:3d} %  {value.message}")
         shown_progress = len(editor.progress)
         await editor.changed()
 

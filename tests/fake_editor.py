@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types as lsp
-from orchestrator_server.text_document import LineIndex
 from pygls.uris import from_fs_path, to_fs_path
+
+from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +95,13 @@ class FakeEditor:
             command=command, arguments=list(arguments), work_done_token=token
         )
         return await self.client.workspace_execute_command_async(params)
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The server's process."""
+        server = self.client._server
+        assert server is not None
+        return server
 
     async def until(self, condition: Any, timeout_s: float = 20.0) -> Any:
         """Wait until ``condition()`` is true, looking whenever something arrives."""

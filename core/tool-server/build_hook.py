@@ -18,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 BINARY = "opencode-tool-server" + sysconfig.get_config_var("EXE")
 
 
-class ToolServerBuildHook(BuildHookInterface):
+class ToolServerBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -35,4 +35,6 @@ class ToolServerBuildHook(BuildHookInterface):
         build_data["shared_scripts"][str(built)] = BINARY
         build_data["pure_python"] = False
         build_data["infer_tag"] = False
-        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(
+            ".", "_"
+        )

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
-from orchestrator_core import __version__
 
+from orchestrator_core import __version__
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
 from orchestrator_server.lifecycle import run

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
 from msgspec import Struct
+from pygls.exceptions import JsonRpcException
+
 from orchestrator_core.agents.verbs import VERB_HELP
 from orchestrator_core.errors import TaskTextError
-from pygls.exceptions import JsonRpcException
 
 if TYPE_CHECKING:
     from orchestrator_core.orchestrator import Orchestrator
-
     from orchestrator_server.server import HardenedServer
 
 

@@ -11,13 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator_server.exit_codes import EXIT_USAGE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_CANCELLED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lsprotocol import types as lsp
 from msgspec import Meta, Struct
-from orchestrator_core.records import MissionStatus, Mode
 
+from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_server.ask import ask_for_task
 from orchestrator_server.notifications import wire
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.mission import Mission
-
     from orchestrator_server.editor_session import EditorSession
     from orchestrator_server.progress import MissionProgressBars
     from orchestrator_server.server import HardenedServer

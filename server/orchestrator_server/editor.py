@@ -11,9 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
+
 from orchestrator_core.errors import EditRefused, StaleEdit
 from orchestrator_core.workspace.edits import Change, diff_edits
-
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from orchestrator_core.workspace.apply import Applier
     from orchestrator_core.workspace.documents import Workspace
-
     from orchestrator_server.server import HardenedServer
 
 SETTLE_S = 1.0

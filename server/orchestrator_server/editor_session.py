@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lsprotocol import types as lsp
+from pygls.uris import to_fs_path
+
 from orchestrator_core.config import InvalidSetting, Settings, load
 from orchestrator_core.errors import WorkspaceError
-from pygls.uris import to_fs_path
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
-
     from orchestrator_server.editor import EditorApplier
     from orchestrator_server.server import HardenedServer
 
@@ -175,7 +175,6 @@ def _section(values: object) -> dict[str, Any]:
 
 def _import_engine() -> tuple[type[Orchestrator], type[EditorApplier]]:
     from orchestrator_core.orchestrator import Orchestrator  # noqa: PLC0415 - after initialize
-
     from orchestrator_server.editor import EditorApplier  # noqa: PLC0415
 
     return Orchestrator, EditorApplier

@@ -14,14 +14,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.console import Console
+
 from orchestrator_core.config import load
 from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.records import MissionStatus, Mode
-from rich.console import Console
-
-from orchestrator_server.cli import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED, EXIT_USAGE
 from orchestrator_server.doctor import diagnose
+from orchestrator_server.exit_codes import (
+    EXIT_CANCELLED,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_USAGE,
+)
 from orchestrator_server.terminal import TerminalListener, show_missions, show_report, show_stats
 
 if TYPE_CHECKING:

@@ -32,7 +32,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.runtime.watchdog import HardExit, ProcessWatch
-
 from orchestrator_server.transport import Wire, WireReader, claim_stdio
 from orchestrator_server.wire_writer import WireWriter
 

@@ -9,7 +9,6 @@ import msgspec
 if TYPE_CHECKING:
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import MissionProgress
-
     from orchestrator_server.progress import MissionProgressBars
     from orchestrator_server.server import HardenedServer
 
@@ -26,7 +25,7 @@ class ClientListener:
 
     def on_event(self, event: AnyEvent) -> None:
         """A mission took a step."""
-        self._server.protocol.notify(MISSION_EVENT, wire(event))
+        self._server.notify(MISSION_EVENT, wire(event))
 
     def on_progress(self, progress: MissionProgress) -> None:
         """A mission got further."""
@@ -34,7 +33,7 @@ class ClientListener:
 
     def on_stats(self, stats: dict[str, object]) -> None:
         """The pools' figures changed."""
-        self._server.protocol.notify(POOL_STATS, wire(stats))
+        self._server.notify(POOL_STATS, wire(stats), key=POOL_STATS)
 
 
 def wire(value: object) -> Any:

@@ -10,8 +10,9 @@ from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 if TYPE_CHECKING:
-    from orchestrator_core.mission.engine import MissionProgress
+    from collections.abc import Hashable
 
+    from orchestrator_core.mission.engine import MissionProgress
     from orchestrator_server.server import HardenedServer
 
 log = logging.getLogger(__name__)
@@ -49,14 +50,11 @@ class MissionProgressBars:
         if token is None:
             self._latest[progress.mission_id] = progress
             return
-        self._server.work_done_progress.report(
-            token,
-            lsp.WorkDoneProgressReport(
-                cancellable=True,
-                message=progress.message,
-                percentage=int(progress.fraction * 100),
-            ),
+        report = lsp.WorkDoneProgressReport(
+            cancellable=True, message=progress.message, percentage=int(progress.fraction * 100)
         )
+        # While the editor is slow to read, only the latest report of a bar is kept.
+        self._send(token, report, key=("progress", token))
 
     def close(self, mission_id: str, message: str) -> None:
         """End the bar and forget its token."""
@@ -64,8 +62,7 @@ class MissionProgressBars:
         self._reserved.pop(mission_id, None)
         token = self._tokens.pop(mission_id, None)
         if token is not None:
-            self._server.work_done_progress.end(token, lsp.WorkDoneProgressEnd(message=message))
-            self._server.work_done_progress.tokens.pop(token, None)
+            self._send(token, lsp.WorkDoneProgressEnd(message=message))
 
     def mission_of(self, token: lsp.ProgressToken) -> str | None:
         """The mission whose bar has this token."""
@@ -75,7 +72,9 @@ class MissionProgressBars:
         token = self._unused(f"orchestrator: {title}")
         self._reserved[mission_id] = token
         try:
-            await self._server.work_done_progress.create_async(token)
+            await self._server.request(
+                lsp.WINDOW_WORK_DONE_PROGRESS_CREATE, lsp.WorkDoneProgressCreateParams(token)
+            )
         except JsonRpcException as error:
             log.info("the editor shows no progress: %s", error)
             return
@@ -83,17 +82,18 @@ class MissionProgressBars:
             still_wanted = self._reserved.pop(mission_id, None) is not None
         if still_wanted:
             self._begin(mission_id, title, token)
-        else:
-            self._server.work_done_progress.tokens.pop(token, None)
 
     def _begin(self, mission_id: str, title: str, token: lsp.ProgressToken) -> None:
         self._tokens[mission_id] = token
-        self._server.work_done_progress.begin(
-            token,
-            lsp.WorkDoneProgressBegin(title=title, cancellable=True, percentage=0),
-        )
+        begin = lsp.WorkDoneProgressBegin(title=title, cancellable=True, percentage=0)
+        self._send(token, begin)
         if (latest := self._latest.pop(mission_id, None)) is not None:
             self.report(latest)
+
+    def _send(
+        self, token: lsp.ProgressToken, value: object, *, key: Hashable | None = None
+    ) -> None:
+        self._server.notify(lsp.PROGRESS, lsp.ProgressParams(token, value), key=key)
 
     def _unused(self, token: str) -> str:
         taken = {*self._tokens.values(), *self._reserved.values()}

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from lsprotocol import types
-from orchestrator_core.errors import OrchestratorError
 from pygls.exceptions import (
     JsonRpcException,
     JsonRpcInternalError,
@@ -26,6 +25,7 @@ from pygls.exceptions import (
 )
 from pygls.protocol import LanguageServerProtocol
 
+from orchestrator_core.errors import OrchestratorError
 from orchestrator_server.frames import BadFrame, Message
 from orchestrator_server.invocation import ExitRequested, Invoker
 from orchestrator_server.outgoing import JSONRPC, Outgoing, call_back

@@ -14,6 +14,7 @@ import cattrs
 import msgspec
 from cattrs import transform_error
 from lsprotocol import converters
+
 from orchestrator_core.errors import RequestError
 
 

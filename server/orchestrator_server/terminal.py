@@ -6,22 +6,24 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator_core.events import MissionPlanned, TaskFinished, TaskReviewed, TaskStarted
-from orchestrator_core.mission.mission import summarise
-from orchestrator_core.records import MissionStatus, TaskState
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 from rich.table import Table
 
+from orchestrator_core.events import MissionPlanned, TaskFinished, TaskReviewed, TaskStarted
+from orchestrator_core.mission.mission import summarise
+from orchestrator_core.records import MissionStatus, TaskState
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from rich.console import Console
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import MissionProgress
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.orchestrator import LastStats
     from orchestrator_core.records import CheckResult, MissionReport, TaskReport
-    from rich.console import Console
 
 _MARKS = {
     TaskState.DONE: ("✓", "green"),

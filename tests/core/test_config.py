@@ -40,7 +40,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ({"checks": "pytest"}, "checks"),
     ],
 )
-def test_invalid_value_is_told_and_the_default_used(editor: dict, key: str) -> None:
+def test_invalid_value_is_told_and_the_default_used(editor: dict[str, object], key: str) -> None:
     settings, invalid = load(None, editor={**editor, "planFile": "plan.md"}, environment={})
 
     assert [(problem.source, problem.key) for problem in invalid] == [("editor", key)]

@@ -7,19 +7,20 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import pytest_asyncio
-from fake_editor import FIXTURES, FakeEditor
 from lsprotocol import types as lsp
 from lsprotocol.converters import get_converter
 from pytest_lsp import ClientServerConfig, LanguageClient
 from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 
+from fake_editor import FIXTURES, FakeEditor
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
 
@@ -40,7 +41,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def tree(shop: Path) -> Iterator[Any]:
+def tree(shop: Path) -> Callable[[], dict[str, bytes]]:
     """Answers the bytes of every file of the workspace but the program's own."""
 
     def read() -> dict[str, bytes]:
@@ -73,10 +74,9 @@ async def editor(
     When the test is over the session is ended, and the server must leave nothing behind.
     """
     name = getattr(request, "param", "vscode-1.139.1")
-    config = ClientServerConfig(
-        SERVE, client_factory=lambda: LanguageClient(), server_env=environment
-    )
+    config = ClientServerConfig(SERVE, client_factory=LanguageClient, server_env=environment)
     client = await config.start()
+    assert isinstance(client, LanguageClient)
     fake = FakeEditor(client, shop)
     rest = {
         method: handler
@@ -84,12 +84,12 @@ async def editor(
         if method not in fake.handled
     }
     register_lsp_features(client, rest)
-    server = psutil.Process(client._server.pid)
+    server = psutil.Process(fake.process.pid)
     result = await client.initialize_session(initialize_params(name, shop))
     fake.encoding = result.capabilities.position_encoding or lsp.PositionEncodingKind.Utf16
     yield fake
     family = [server, *server.children(recursive=True)]
-    process = client._server
+    process = fake.process
     await client.shutdown_session()
     _, left = psutil.wait_procs(family, timeout=10)
     assert not left

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_editor import EDITORS
+from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
+
+from fake_editor import EDITORS
 
 if TYPE_CHECKING:
     from fake_editor import FakeEditor
@@ -110,7 +112,8 @@ async def test_edits_carry_the_documents_version(editor: FakeEditor) -> None:
     await editor.execute("/task", REPLACE, {"wait": True})
 
     (edit,) = editor.edits
-    (change,) = edit.edit.document_changes
+    (change,) = edit.edit.document_changes or [None]
+    assert isinstance(change, lsp.TextDocumentEdit)
     assert change.text_document.version == 2
 
 

@@ -34,7 +34,7 @@ async def running(editor: FakeEditor) -> list[psutil.Process]:
     async with asyncio.timeout(20):
         while not started.exists():
             await asyncio.sleep(0.02)
-    server = psutil.Process(editor.client._server.pid)
+    server = psutil.Process(editor.process.pid)
     sleeps = [p for p in server.children(recursive=True) if "sleep 600" in " ".join(p.cmdline())]
     assert sleeps
     return sleeps

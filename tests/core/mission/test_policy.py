@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator_core.events import MissionPlanned, TaskFinished
 from orchestrator_core.mission.policy import (
+    Action,
     FinishMission,
     MissionPolicy,
     SkipTask,
@@ -47,7 +48,7 @@ class Run:
         self.finish: FinishMission | None = None
         self.perform(self.policy.handle(MissionPlanned(mission_id="m", plan=plan)))
 
-    def perform(self, actions) -> None:
+    def perform(self, actions: list[Action]) -> None:
         for action in actions:
             assert self.finish is None, "nothing may follow the end"
             match action:
@@ -104,9 +105,7 @@ def test_first_failure_ends_everything(plan: Plan, dice: random.Random) -> None:
 
 
 @given(plans(), st.randoms(use_true_random=False), st.integers(0, 12))
-def test_stop_at_any_moment_ends_as_cancelled(
-    plan: Plan, dice: random.Random, after: int
-) -> None:
+def test_stop_at_any_moment_ends_as_cancelled(plan: Plan, dice: random.Random, after: int) -> None:
     run = Run(plan)
     for _ in range(after):
         if run.finish is None:
