@@ -186,7 +186,12 @@ class Journal:
         return tuple(forgotten)
 
     def size_bytes(self) -> int:
-        """What the journal takes on disk, apart from the write-ahead log."""
+        """What the journal takes on disk, apart from the write-ahead log.
+
+        Raises:
+            JournalError: the journal cannot be used.
+        """
+        self._flush_if_open()
         ((pages,),) = self._select("PRAGMA page_count") or [(0,)]
         ((page_bytes,),) = self._select("PRAGMA page_size") or [(0,)]
         return pages * page_bytes
