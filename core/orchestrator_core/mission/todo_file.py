@@ -2,9 +2,9 @@
 
 A replacement is written beside the file, brought to the disk and then *exchanged* with it in one
 step, so that what was replaced can be looked at afterwards: if it is not what was expected, some
-other program wrote in between, and its text comes back to the caller to be merged. Programs that
-hold the file open and write into it in place are covered, too: the replaced file is kept open,
-nameless, until the next replacement, and :meth:`TodoFile.late_writing` tells what arrived in it.
+other program wrote in between, and the two are exchanged back. Programs that hold the file open
+and write into it in place are covered, too: the replaced file is kept open, nameless, until the
+next replacement, and :meth:`TodoFile.late_writing` tells what arrived in it.
 
 Not thread-safe: the owner calls it under its own lock. Against other processes of this program
 there is :meth:`TodoFile.locked`.
@@ -23,6 +23,8 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
+from msgspec import Struct
+
 from orchestrator_core.errors import EditRefused
 
 if TYPE_CHECKING:
@@ -35,6 +37,20 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class Replacement(Struct, frozen=True):
+    """What came of replacing the file.
+
+    Attributes:
+        placed: whether the new text is in the file.
+        found: what the file held instead of what was expected; it still does, unless ``placed``.
+        stray: a text of another program that is in no file any more, to be merged and written.
+    """
+
+    placed: bool
+    found: bytes | None = None
+    stray: bytes | None = None
 
 
 class TodoFile:
@@ -88,13 +104,8 @@ class TodoFile:
         self._replaced = descriptor, status.st_mtime_ns, status.st_size
         return _read_all(descriptor, status.st_size)
 
-    def replace(self, expected: bytes | None, data: bytes) -> tuple[bool, bytes | None]:
+    def replace(self, expected: bytes | None, data: bytes) -> Replacement:
         """Put ``data`` in the place of ``expected``; None stands for no file.
-
-        Returns:
-            Whether the file was replaced, and what it held instead of ``expected``. If that is
-            not ``expected``, it is someone's text, to be merged and written again. When both are
-            so, ``data`` is in place now and the other text is in no file any more.
 
         Raises:
             OSError: the file system would not take it; the file is as it was.
@@ -108,18 +119,15 @@ class TodoFile:
                 try:
                     os.link(staged, path)  # unlike a rename, never replaces a file
                 except FileExistsError:
-                    return False, self.read()
+                    return Replacement(placed=False, found=self.read())
                 _sync_folder(path)
-                return True, None
+                return Replacement(placed=True)
             found = self.read()
             if found != expected:
-                return False, found
-            try:
-                found = self._exchange(staged, path)
-            except FileNotFoundError:  # taken away since it was read
-                return False, None
+                return Replacement(placed=False, found=found)
+            result = self._exchange_if(expected, data, staged, path)
             _sync_folder(path)
-            return True, found
+            return result
         finally:
             staged.unlink(missing_ok=True)
 
@@ -135,18 +143,36 @@ class TodoFile:
         finally:
             os.close(descriptor)
 
-    def _exchange(self, staged: Path, path: Path) -> bytes:
-        """Swap the two files, and tell what the replaced one held."""
-        names = os.fsencode(staged), os.fsencode(path)
-        failed = self._library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-        if not failed:
-            return self._hold(os.open(staged, os.O_RDONLY | os.O_CLOEXEC))
+    def _exchange_if(self, expected: bytes, data: bytes, staged: Path, path: Path) -> Replacement:
+        """Exchange the two files, and back again if the replaced one is not as expected."""
+        try:
+            if not self._exchange(staged, path):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                staged.replace(path)
+                found = self._hold(descriptor)
+                return Replacement(placed=True, stray=None if found == expected else found)
+        except FileNotFoundError:  # taken away since it was read
+            return Replacement(placed=False)
+        found = staged.read_bytes()
+        if found == expected:
+            self._hold(os.open(staged, os.O_RDONLY | os.O_CLOEXEC))
+            return Replacement(placed=True)
+        try:
+            self._exchange(staged, path)
+        except FileNotFoundError:
+            return Replacement(placed=False, stray=found)
+        back = staged.read_bytes()
+        return Replacement(placed=False, found=found, stray=None if back == data else back)
+
+    def _exchange(self, one: Path, other: Path) -> bool:
+        """Exchange two files in one step; False where the system cannot do that."""
+        names = os.fsencode(one), os.fsencode(other)
+        if not self._library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
+            return True
         code = ctypes.get_errno()
-        if code not in _NO_EXCHANGE:
-            raise OSError(code, os.strerror(code), str(path))
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        staged.replace(path)
-        return self._hold(descriptor)
+        if code in _NO_EXCHANGE:
+            return False
+        raise OSError(code, os.strerror(code), str(other))
 
     def _hold(self, descriptor: int) -> bytes:
         """Keep the replaced file open, and tell what it holds."""

@@ -69,6 +69,7 @@ class MergeResult(Struct, frozen=True):
         added: ids of tasks that the person added.
         removed: ids of tasks that the person took out.
         base: what the next merge takes as last rendered.
+        shown: whether the text is in the file; for the service to say.
     """
 
     text: str
@@ -78,6 +79,7 @@ class MergeResult(Struct, frozen=True):
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     base: str = ""
+    shown: bool = True
 
 
 def merge(base: str, theirs: str, states: States) -> MergeResult:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.plan_language import States
     from orchestrator_core.records import TaskState
 
-_ATTEMPTS = 100
+_ATTEMPTS = 20  # then the states are shown the next time
+_INSISTING = 500  # when a text of the person would be lost otherwise
 _SETTLE_S = 0.01
 _SETTLE_READS = 20
 
@@ -100,20 +101,13 @@ class TodoSyncService:
             try:
                 with self._file.locked(self._lock_timeout_s):
                     former = self._file.read()
-                    for _ in range(_ATTEMPTS):
-                        if former == data:
-                            break
+                    while former != data:
                         if archive is not None and former and former.strip():
                             kept = _archived(former, archive)
-                        placed, found = self._file.replace(former, data)
-                        if placed and found == former:
-                            break
-                        if placed and archive is not None and found:
-                            kept = _archived(found, archive)
-                            break
-                        former = found
-                    else:
-                        raise self._contended()
+                        outcome = self._file.replace(former, data)
+                        if outcome.stray and archive is not None:
+                            kept = _archived(outcome.stray, archive)
+                        former = data if outcome.placed else outcome.found
             except OSError as error:
                 raise self._refused(error) from error
             self._states.clear()
@@ -132,7 +126,8 @@ class TodoSyncService:
                 that an older state cannot come after a newer one. None only merges.
 
         Returns:
-            The merge. Callers that are served by another's write get its text alone, so that
+            The merge; ``shown`` is False if a program kept writing the file in short intervals, and
+            then the next call shows the states. Callers that are served by another's write get its text alone, so that
             what the person changed is told once.
 
         Raises:
@@ -169,30 +164,36 @@ class TodoSyncService:
 
     def _write(self) -> MergeResult:
         """Merge and replace until nobody has written in between."""
-        expected = theirs = self._settled(self._file.read())
-        if self._file.was_written_late and (late := self._settled_late(b"")):
-            foreign = expected != self._written
-            theirs = _union(self._written, late, expected) if foreign else late
-        unplaced = False  # whether a text of the person is in no file at the moment
-        for _ in range(_ATTEMPTS):
+        expected = self._settled(self._file.read())
+        kept = _Kept()
+        if self._file.was_written_late:
+            kept.add(self._written, self._settled_late(b""))
+        for attempt in range(_INSISTING):
+            if attempt >= _ATTEMPTS and kept.text is None:
+                break
+            theirs = kept.added_to(expected)
             if theirs is None:
                 theirs = self._written if self._base is None else _encoded(self._base)
             if theirs is None:
                 return MergeResult("")  # no file, and nothing to write one from
             result = self._merged(theirs)
             data = _encoded(result.text)
-            if data == expected:
-                self._wrote(data, result)
-                return result
-            placed, found = self._file.replace(expected, data)
-            if placed and found == expected:
-                self._wrote(data, result)
-                return result
-            found = self._settled_late(found or b"") or data if placed else self._settled(found)
-            theirs = _union(expected, data, found) if unplaced else found
-            expected = data if placed else found
-            unplaced = unplaced or placed
-        raise self._contended()
+            if data != expected:
+                outcome = self._file.replace(expected, data)
+                if outcome.stray is not None:
+                    stray = self._settled_late(outcome.stray) if outcome.placed else outcome.stray
+                    kept.add(expected if outcome.placed else data, stray)
+                if not outcome.placed or outcome.stray is not None:
+                    expected = data if outcome.placed else self._settled(outcome.found)
+                    continue
+            self._written, self._base = data, result.base
+            self._is_plain = result.base == result.text
+            return result
+        if kept.text is not None:
+            raise EditRefused(
+                f"{self._path.name} could not be updated: another program kept writing it"
+            )
+        return MergeResult(_decoded(expected or b""), base=self._base or "", shown=False)
 
     def _merged(self, theirs: bytes) -> MergeResult:
         text = _decoded(theirs)
@@ -203,10 +204,6 @@ class TodoSyncService:
             return MergeResult(text, base=text)
         self._document = None
         return merge(text if self._base is None else self._base, text, self._states)
-
-    def _wrote(self, data: bytes, result: MergeResult) -> None:
-        self._written, self._base = data, result.base
-        self._is_plain = result.base == result.text
 
     def _settled(self, data: bytes | None) -> bytes | None:
         """What the file holds when a program that writes it in place has got to its end.
@@ -242,10 +239,25 @@ class TodoSyncService:
             " and the states are shown with the next update"
         )
 
-    def _contended(self) -> EditRefused:
-        return EditRefused(
-            f"{self._path.name} could not be updated: another program kept writing it"
-        )
+
+class _Kept:
+    """A text of the person that may be in no file, until it is written."""
+
+    def __init__(self) -> None:
+        self.text: bytes | None = None
+        self._base = b""
+
+    def add(self, base: bytes | None, text: bytes) -> None:
+        """Keep ``text``, which was made from ``base``. An empty one has nothing to keep."""
+        if text:
+            self.text = text if self.text is None else _union(self._base, self.text, text)
+            self._base = base or b""
+
+    def added_to(self, text: bytes | None) -> bytes | None:
+        """What the file holds with what is kept."""
+        if self.text is None or text is None:
+            return self.text or text
+        return _union(self._base, self.text, text)
 
 
 def _archived(data: bytes, archive: Path) -> Path:
@@ -257,10 +269,8 @@ def _archived(data: bytes, archive: Path) -> Path:
     return place
 
 
-def _union(base: bytes | None, first: bytes, second: bytes | None) -> bytes:
-    if second is None:
-        return first
-    return _encoded(union(_decoded(base or b""), _decoded(first), _decoded(second)))
+def _union(base: bytes, first: bytes, second: bytes) -> bytes:
+    return _encoded(union(_decoded(base), _decoded(first), _decoded(second)))
 
 
 def _decoded(data: bytes) -> str:

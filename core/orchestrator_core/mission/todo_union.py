@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,23 +25,20 @@ def union(base: str, first: str, second: str) -> str:
     old, one, two = (text.splitlines(keepends=True) for text in (base, first, second))
     keys = [[_key(line) for line in lines] for lines in (old, one, two)]
     there = _places(keys[0], keys[2])
+    theirs = {  # what the second has in the place of each range of the base that it changed
+        start: keys[2][new_start:new_end]
+        for kind, start, _, new_start, new_end in _opcodes(keys[0], keys[2])
+        if kind != "equal"
+    }
     inserted: dict[int, list[str]] = {}
     dropped: set[int] = set()
-    known = Counter(keys[2])
-    known.subtract(Counter(keys[0]))  # what the second added itself
     for kind, start, end, new_start, new_end in _opcodes(keys[0], keys[1]):
-        if kind in {"equal", "delete"}:
+        fresh = keys[1][new_start:new_end]
+        if kind in {"equal", "delete"} or _within(fresh, theirs.get(start, [])):
             continue
-        fresh: list[str] = []
-        for line, key in zip(one[new_start:new_end], keys[1][new_start:new_end], strict=True):
-            if known[key] > 0:
-                known[key] -= 1
-            else:
-                fresh.append(line)
-        if kind == "replace" and fresh:
-            dropped |= {there[at] for at in range(start, end) if at in there}
+        dropped |= {there[at] for at in range(start, end) if at in there}
         place = next((there[at] for at in range(start, len(old)) if at in there), len(two))
-        inserted.setdefault(place, []).extend(fresh)
+        inserted.setdefault(place, []).extend(one[new_start:new_end])
     parts: list[str] = []
     for number, line in enumerate([*two, ""]):
         for new in inserted.get(number, ()):
@@ -54,6 +50,12 @@ def union(base: str, first: str, second: str) -> str:
                 parts.append("\n")
             parts.append(line)
     return "".join(parts)
+
+
+def _within(part: list[str], whole: list[str]) -> bool:
+    """Whether the lines occur there one after the other."""
+    size = len(part)
+    return any(whole[at : at + size] == part for at in range(len(whole) - size + 1))
 
 
 def _places(old: list[str], new: list[str]) -> dict[int, int]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from orchestrator_core.mission.plan_language import parse, render_states
 from orchestrator_core.mission.todo_merge import merge
 from orchestrator_core.mission.todo_union import union

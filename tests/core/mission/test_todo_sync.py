@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from orchestrator_core.errors import EditRefused
 from orchestrator_core.mission.plan_language import parse
 from orchestrator_core.mission.todo_file import TodoFile
@@ -138,12 +139,15 @@ def test_a_new_mission_keeps_the_former_text_in_the_archive(path: Path, tmp_path
     assert [file.name for file in path.parent.iterdir()] == ["todo.md"]
 
 
-def test_a_person_who_saves_during_the_write_is_merged(path: Path, monkeypatch):
-    """The person's save lands after the last look at the file and before the exchange."""
+@pytest.mark.parametrize(
+    "lines", [["one\n"], ["one\n", "two\n"], ["one\n", "two\n", "three\n"], ["one\n", "", "two\n"]]
+)
+def test_a_person_who_saves_during_the_write_is_merged(path: Path, monkeypatch, lines: list[str]):
+    """The saves land after the last look at the file and before an exchange, or the one back."""
     exchange = TodoFile._exchange
-    saves = iter(["first line\n", "second line\n"])
+    saves = iter(lines)
 
-    def interrupted(self: TodoFile, staged: Path, target: Path) -> bytes:
+    def interrupted(self: TodoFile, staged: Path, target: Path) -> bool:
         if line := next(saves, ""):
             save_by_rename(target, target.read_text() + line)
         return exchange(self, staged, target)
@@ -153,9 +157,27 @@ def test_a_person_who_saves_during_the_write_is_merged(path: Path, monkeypatch):
         monkeypatch.setattr(TodoFile, "_exchange", interrupted)
         service.publish({"T1": DONE})
     text = path.read_text()
-    assert "first line\n" in text
-    assert "second line\n" in text
+    assert [line for line in lines if line not in text] == []
     assert states_of(path)["T1"] is DONE
+
+
+def test_states_wait_while_a_program_writes_all_the_time(path: Path, monkeypatch):
+    exchange = TodoFile._exchange
+
+    def restless(self: TodoFile, staged: Path, target: Path) -> bool:
+        if staged.read_bytes() != target.read_bytes() and "[x]" in staged.read_text():
+            save_by_rename(target, target.read_text() + "more\n")
+        return exchange(self, staged, target)
+
+    with TodoSyncService(path) as service:
+        service.begin(plan_text(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(TodoFile, "_exchange", restless)
+            assert not service.publish({"T1": DONE}).shown
+        assert states_of(path) == {"T1": PENDING}
+        assert service.publish().shown
+        assert states_of(path) == {"T1": DONE}
+        assert "more\nmore\n" in path.read_text()
 
 
 def test_a_program_that_writes_into_the_replaced_file_is_merged(path: Path):
@@ -251,7 +273,7 @@ class Person:
 
     def run(self) -> None:
         number = 0
-        while not self.stop.is_set() or number < 10:
+        while number < 10 or (not self.stop.is_set() and number < 60):
             number += 1
             try:
                 lines = self.path.read_text("utf-8").split("\n")
