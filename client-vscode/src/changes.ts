@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 import { RenameFile, TextDocumentEdit, type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult } from "vscode-languageclient/node";
 import { BeforeImages } from "./beforeImages";
 import { counted } from "./figures";
-import { filesChanged, label, type Mission } from "./missions";
+import { filesChanged, label, pathNow, type Mission } from "./missions";
 import type { FileChange, MissionEvent } from "./protocol";
 
 const SCHEME = "orchestrator-before";
@@ -108,7 +108,7 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
     return {
       change,
       before: known ? vscode.Uri.from({ scheme: SCHEME, path: `/${change.path}`, query: mission.id }) : undefined,
-      after: change.newPath === undefined ? from : (fileOf(change.newPath) ?? from),
+      after: fileOf(pathNow(change)) ?? from,
     };
   }
 

@@ -3,7 +3,7 @@
 import * as vscode from "vscode";
 import { fileOf } from "./changes";
 import { counted, duration } from "./figures";
-import { filesChanged, isOver, label, progress, type Mission, type MissionBook, type Task } from "./missions";
+import { filesChanged, isOver, label, pathNow, progress, type Mission, type MissionBook, type Task } from "./missions";
 import type { CheckResult, FileChange, MissionStatus, TaskState } from "./protocol";
 
 /** A row of the tree. */
@@ -190,10 +190,10 @@ function checkItem(check: CheckResult): vscode.TreeItem {
 
 function fileItem(row: Extract<Row, { kind: "file" }>): vscode.TreeItem {
   const { change } = row;
-  const uri = fileOf(change.newPath ?? change.path);
-  const item = uri === undefined ? new vscode.TreeItem(change.path) : new vscode.TreeItem(uri);
+  const path = pathNow(change);
+  const uri = fileOf(path);
+  const item = uri === undefined ? new vscode.TreeItem(path) : new vscode.TreeItem(uri);
   item.iconPath = vscode.ThemeIcon.File;
-  const path = change.newPath ?? change.path;
   const folder = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
   const what = change.kind === "modify" ? "" : change.kind === "rename" ? `was ${change.path}` : `${change.kind}d`;
   item.description = [folder, what].filter(Boolean).join(" · ");

@@ -100,6 +100,11 @@ export class MissionBook {
   }
 }
 
+/** Where the file of a change is now: the server leaves the new path empty where there is none. */
+export function pathNow(change: FileChange): string {
+  return change.newPath === undefined || change.newPath === "" ? change.path : change.newPath;
+}
+
 export function isOver(mission: Mission): boolean {
   return mission.status !== "planning" && mission.status !== "running";
 }
@@ -160,9 +165,9 @@ function fold(mission: Mission, event: MissionEvent): void {
       // Without a task's id, those of all tasks were taken back.
       const tasks = event.taskId === "" ? [...mission.tasks.values()] : [taskOf(mission, event.taskId)];
       for (const { changes } of tasks) {
-        for (const { path, newPath } of [...changes.values()]) {
-          if (!kept.has(path) && !kept.has(newPath ?? path)) {
-            changes.delete(path);
+        for (const change of [...changes.values()]) {
+          if (!kept.has(change.path) && !kept.has(pathNow(change))) {
+            changes.delete(change.path);
           }
         }
       }

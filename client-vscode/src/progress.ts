@@ -11,10 +11,53 @@ import type {
 
 type Report = WorkDoneProgressBegin | WorkDoneProgressReport | WorkDoneProgressEnd;
 
-interface Shown {
-  report(value: { message?: string; increment?: number }): void;
-  close(): void;
-  percentage: number;
+/** Work that ends sooner is not shown: a notification that flashes up tells nothing. */
+const SHOW_AFTER_MS = 300;
+
+/** One piece of work, from its beginning to its end. */
+class Work {
+  private readonly timer: NodeJS.Timeout;
+  private progress: vscode.Progress<{ message?: string; increment?: number }> | undefined;
+  private close: () => void = () => undefined;
+  private message: string | undefined;
+  private percentage = 0;
+  private shownPercentage = 0;
+
+  constructor(title: string, cancel: () => void) {
+    this.timer = setTimeout(() => {
+      this.show(title, cancel);
+    }, SHOW_AFTER_MS);
+  }
+
+  report(value: WorkDoneProgressBegin | WorkDoneProgressReport): void {
+    this.message = value.message ?? this.message;
+    this.percentage = Math.max(this.percentage, Math.min(value.percentage ?? 0, 100));
+    if (this.progress !== undefined) {
+      const increment = this.percentage - this.shownPercentage;
+      this.shownPercentage = this.percentage;
+      this.progress.report(this.message === undefined ? { increment } : { increment, message: this.message });
+    }
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.close();
+  }
+
+  private show(title: string, cancel: () => void): void {
+    const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
+    void vscode.window.withProgress(options, (progress, cancelled) => {
+      this.progress = progress;
+      this.report({ kind: "report" });
+      return new Promise<void>((resolve) => {
+        this.close = resolve;
+        cancelled.onCancellationRequested(() => {
+          cancel();
+          resolve();
+        });
+      });
+    });
+  }
 }
 
 /**
@@ -22,7 +65,7 @@ interface Shown {
  * bar, where VS Code offers neither a percentage nor a way to cancel.
  */
 export class CancellableProgress implements vscode.Disposable {
-  private readonly shown = new Map<ProgressToken, Shown>();
+  private readonly atWork = new Map<ProgressToken, Work>();
 
   /** @param cancel tells the server that a person cancelled. */
   constructor(private readonly cancel: (token: ProgressToken) => void) {}
@@ -30,68 +73,33 @@ export class CancellableProgress implements vscode.Disposable {
   /** For the client's middleware of the same name. */
   readonly handle = (token: ProgressToken, value: Report, next: HandleWorkDoneProgressSignature): void => {
     if (value.kind === "begin" && value.cancellable === true) {
-      this.begin(token, value);
+      this.atWork.get(token)?.end();
+      const work = new Work(value.title, () => {
+        this.cancel(token);
+      });
+      work.report(value);
+      this.atWork.set(token, work);
       return;
     }
-    const shown = this.shown.get(token);
-    if (shown === undefined || value.kind === "begin") {
-      next(token, value);
-    } else if (value.kind === "report") {
-      report(shown, value);
+    const work = this.atWork.get(token);
+    if (work === undefined || value.kind !== "report") {
+      work?.end();
+      this.atWork.delete(token);
+      next(token, value); // an end, too: it lets the library forget the token
     } else {
-      this.shown.delete(token);
-      shown.close();
-      next(token, value); // lets the library forget the token
+      work.report(value);
     }
   };
 
   /** Closes whatever is shown: the server is gone. */
   clear(): void {
-    for (const shown of this.shown.values()) {
-      shown.close();
+    for (const work of this.atWork.values()) {
+      work.end();
     }
-    this.shown.clear();
+    this.atWork.clear();
   }
 
   dispose(): void {
     this.clear();
   }
-
-  private begin(token: ProgressToken, value: WorkDoneProgressBegin): void {
-    this.shown.get(token)?.close();
-    void vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Notification, title: value.title, cancellable: true },
-      (progress, cancelled) =>
-        new Promise<void>((resolve) => {
-          const subscription = cancelled.onCancellationRequested(() => {
-            this.cancel(token);
-            resolve();
-          });
-          const shown: Shown = {
-            percentage: 0,
-            report: (update) => {
-              progress.report(update);
-            },
-            close: () => {
-              subscription.dispose();
-              resolve();
-            },
-          };
-          this.shown.set(token, shown);
-          report(shown, value);
-        }),
-    );
-  }
-}
-
-function report(shown: Shown, value: WorkDoneProgressBegin | WorkDoneProgressReport): void {
-  const update: { message?: string; increment?: number } = {};
-  if (value.message !== undefined) {
-    update.message = value.message;
-  }
-  if (value.percentage !== undefined && value.percentage > shown.percentage) {
-    update.increment = Math.min(value.percentage, 100) - shown.percentage;
-    shown.percentage += update.increment;
-  }
-  shown.report(update);
 }

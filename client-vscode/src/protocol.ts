@@ -28,6 +28,7 @@ export interface Receipt {
 export interface FileChange {
   readonly path: string;
   readonly kind: "modify" | "create" | "delete" | "rename";
+  /** Of a rename; else absent or empty. */
   readonly newPath?: string;
 }
 

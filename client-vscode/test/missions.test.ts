@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { filesChanged, isOver, label, MissionBook, progress } from "../src/missions";
+import { filesChanged, isOver, label, MissionBook, pathNow, progress } from "../src/missions";
 import type { MissionEvent } from "../src/protocol";
 
 /** An event without its number, in each of its kinds. */
@@ -91,6 +91,12 @@ describe("a mission", () => {
       filesChanged(mission).map(({ path, kind }) => [path, kind]),
       [["new.py", "create"], ["a.py", "modify"]],
     );
+  });
+
+  it("knows where a changed file is now", () => {
+    assert.equal(pathNow({ path: "a.py", kind: "modify", newPath: "" }), "a.py");
+    assert.equal(pathNow({ path: "a.py", kind: "modify" }), "a.py");
+    assert.equal(pathNow({ path: "a.py", kind: "rename", newPath: "b.py" }), "b.py");
   });
 
   it("lists no file after all were taken back, also renamed ones", () => {

@@ -31,6 +31,7 @@ describe("the server's process", { skip: process.platform === "win32" && "uses a
 
   it("is killed when it does not end", async (test) => {
     const child = await startProcess(await script(test, "trap '' TERM; echo ready; while :; do read -r x || sleep 0.1; done"), undefined);
+    test.after(() => child.kill("SIGKILL"));
     await child.stdout?.take(1).toArray();
     await processEnded(child, 10);
     assert.equal(child.signalCode, "SIGKILL");

@@ -95,7 +95,8 @@ export class Workbench {
       executablePath: tools.chromium,
       args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
     });
-    this.page = await this.#browser.newPage({ viewport: { width: 1280, height: 800 } });
+    const view = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce" };
+    this.page = await this.#browser.newPage(view);
     this.page.setDefaultTimeout(30_000);
     await this.page.goto(`http://127.0.0.1:${port}/?folder=${encodeURIComponent(folder)}`);
     await this.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
@@ -177,6 +178,7 @@ export class Workbench {
 }
 
 const QUIET = {
+  "files.autoSave": "off",
   "workbench.startupEditor": "none",
   "workbench.tips.enabled": false,
   "workbench.welcomePage.walkthroughs.openOnInstall": false,
