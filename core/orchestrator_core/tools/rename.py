@@ -165,7 +165,7 @@ class Renamer:
             elsewhere = sum(match.path not in modules.paths for match in everywhere.matches)
             left = sum(_mentions(text, old, edits.get(p, {})) for p, text in job.originals.items())
             changed = tuple(_file_edits(p, job.originals[p], e) for p, e in sorted(edits.items()))
-            return RenameResult(changed, elsewhere + left, tuple(job.unresolved))
+            return RenameResult(changed, elsewhere + left, job.unresolved)
 
         return await self._in_session(work, modules, documents)
 

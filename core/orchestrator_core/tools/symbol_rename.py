@@ -58,10 +58,12 @@ class SymbolRename:
         self._spans: dict[str, set[int]] = {}
         self._targets: set[Place] = set()
         self._family: list[Place] = []  # the classes whose member is renamed
+        self._namesakes_of_old: list[Candidate] | None = None
+        self._meant: dict[Place, frozenset[Place | str]] = {}
+        self._unresolved: set[Place] = set()
         self._ancestors: dict[Place, set[ClassItem]] = {}
         self._literals: dict[str, Literals] = {}
         self.originals = {path: engine.text(path) for path in with_old}
-        self.unresolved: list[str] = []
 
     def run(self) -> dict[str, dict[int, TextEdit]]:
         """The edits of each file, by their offset.
@@ -69,10 +71,10 @@ class SymbolRename:
         Raises:
             SymbolError: the rename would change what a name means.
         """
-        self._collect_targets()
-        for target in self._targets:
-            self._take(target)
-        self._complete()
+        self._collect(self._candidate)
+        while joined := self._joined():
+            for other in joined:
+                self._collect(other)
         self._complete_exports()
         self._refuse_taken_name()
         edits = {
@@ -83,23 +85,69 @@ class SymbolRename:
         self._verify(edits)
         return edits
 
-    def _collect_targets(self) -> None:
-        """Everything that must bear one name: the definition and, for a member, its family.
+    def _collect(self, candidate: Candidate) -> None:
+        """Take a definition and, of a member, its family, with all that refers to them.
 
         The family are the members of that name in classes that are related by inheritance.
         """
-        self._targets.update(self._candidate.places)
-        if self._candidate.owner is None:
-            return
-        others = [c for c in self._namesakes(self._with_old, self._old) if c != self._candidate]
-        family = [self._candidate.owner]
-        for owner in family:
-            self._refuse_outside(owner)
-            for other in [o for o in others if o.owner and self._related(owner, o.owner)]:
-                others.remove(other)
-                self._targets.update(other.places)
-                family += [other.owner] if other.owner else []
-        self._family = family
+        targets = {*candidate.places}
+        if candidate.owner is not None:
+            family = [candidate.owner]
+            for owner in family:
+                self._refuse_outside(owner)
+                for other in self._members_named_so():
+                    related = other.owner and self._related(owner, other.owner)
+                    if other.owner and related and other.owner not in family:
+                        targets.update(other.places)
+                        family.append(other.owner)
+            self._family += family
+        self._targets |= targets
+        for target in targets:
+            self._take(target)
+        self._complete()
+
+    def _joined(self) -> list[Candidate]:
+        """Other definitions that some reference may mean as well, by a union or a fallback import.
+
+        They share the reference, so they must share the name.
+        """
+        references = [p for path in self._spans for p in self._in_code(path, self._old)]
+        joined: dict[Place, Candidate] = {}
+        members = {place: c for c in self._members_named_so() for place in c.places}
+        for reference, meant in self._meanings(references).items():
+            if not meant & self._targets or reference.offset not in self._spans[reference.path]:
+                continue
+            for other in meant - self._targets:
+                if isinstance(other, str) or other.path not in self._modules.paths:
+                    raise SymbolError(
+                        f"{self._candidate.name} cannot be renamed: at {reference.path}:"
+                        f"{self._line(reference)} it may also be one of "
+                        f"{other if isinstance(other, str) else other.path}, which keeps its name"
+                    )
+                if self._text(other.path).startswith(self._old, other.offset):
+                    joined[other] = members.get(other) or self._plain(other)
+        return list(dict.fromkeys(joined.values()))
+
+    def _plain(self, place: Place) -> Candidate:
+        return Candidate(self._old, "variable", place.path, self._line(place), (place,))
+
+    def _members_named_so(self) -> list[Candidate]:
+        if self._namesakes_of_old is None:
+            self._namesakes_of_old = self._namesakes(self._with_old, self._old)
+        return self._namesakes_of_old
+
+    def _meanings(self, places: Iterable[Place]) -> dict[Place, frozenset[Place | str]]:
+        """The definitions of names in the old texts."""
+        places = list(places)
+        new = [place for place in places if place not in self._meant]
+        self._meant.update(self._engine.definitions(new))
+        return {place: self._meant[place] for place in places}
+
+    @property
+    def unresolved(self) -> tuple[str, ...]:
+        """``path:line`` of uses that are left because it is not known what they mean."""
+        left = sorted(p for p in self._unresolved if p.offset not in self._spans.get(p.path, ()))
+        return tuple(dict.fromkeys(f"{place.path}:{self._line(place)}" for place in left))
 
     def _namesakes(self, paths: Sequence[str], name: str) -> list[Candidate]:
         """All members of that name in classes of the workspace."""
@@ -173,11 +221,11 @@ class SymbolRename:
         for path in self._with_old:
             taken = self._spans.get(path, set())
             left += [p for p in self._in_code(path, self._old) if p.offset not in taken]
-        for place, definitions in self._engine.definitions(left).items():
+        for place, definitions in self._meanings(left).items():
             if definitions & self._targets:
                 self._add(place)
             elif not definitions and self._candidate.kind != "parameter":
-                self.unresolved.append(f"{place.path}:{self._line(place)}")
+                self._unresolved.add(place)
 
     def _in_code(self, path: str, name: str) -> list[Place]:
         """Where a name stands outside of comments and strings."""
@@ -243,8 +291,8 @@ class SymbolRename:
             for path in sorted(self._with_new.intersection(edits))
             for place in self._in_code(path, self._new)
         ]
-        meant = self._engine.definitions(references)
-        before = self._engine.definitions(bystanders)
+        meant = self._meanings(references)
+        before = self._meanings(bystanders)
         for path, changes in edits.items():
             self._engine.set_text(path, apply_edits(self._text(path), [*changes.values()]))
         after = self._engine.definitions(self._moved(p) for p in [*references, *bystanders])
