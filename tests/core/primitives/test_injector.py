@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.primitives.injector import Injector, Priority
 
 S = 10**9

@@ -5,6 +5,7 @@ from collections import deque
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from orchestrator_core.primitives.work_deque import WorkStealingDeque
 
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import frontrun
+
 from orchestrator_core.errors import PoolClosed, TokenReleased
 from orchestrator_core.primitives import injector, work_deque
 from orchestrator_core.primitives.injector import Priority

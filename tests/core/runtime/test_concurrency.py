@@ -6,10 +6,11 @@ import threading
 from typing import Any
 
 import pytest
-from core.runtime.virtual_time import VirtualTimeLoop, now_s, run_virtual
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from core.runtime.virtual_time import VirtualTimeLoop, now_s, run_virtual
 from orchestrator_core.errors import AcquireTimeout, CircuitOpen, MemoryPressure, TokenReleased
 from orchestrator_core.runtime.circuit import CircuitBreaker, CircuitState
 from orchestrator_core.runtime.concurrency import ConcurrencyController, ConcurrencyToken, Priority

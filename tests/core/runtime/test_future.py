@@ -8,6 +8,7 @@ import weakref
 from contextlib import suppress
 
 import pytest
+
 from orchestrator_core.runtime.future import CancelledError, Future
 
 

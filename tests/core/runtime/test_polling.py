@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+
 from core.runtime.virtual_time import now_s, run_virtual
 from orchestrator_core.runtime.polling import AdaptivePoller, StuckWatch
 from orchestrator_core.runtime.worker_pool import RunningTask

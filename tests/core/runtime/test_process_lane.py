@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.runtime.process_lane import ProcessLane
 from orchestrator_core.runtime.worker_pool import WorkStealingPool

@@ -35,7 +35,7 @@ MUTANTS = [
 ]
 
 
-def explored(program: str, mutant: str = "", executions: int = 60) -> dict[str, Any]:
+def explored(program: str, mutant: str = "", executions: int = 40) -> dict[str, Any]:
     done = subprocess.run(
         [str(FRONTRUN), sys.executable, str(SCRIPT), program, mutant, str(executions)],
         capture_output=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
 from orchestrator_core.runtime.usage import UsageReader, cgroup_memory_share, memory_share
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.runtime.future import CancelledError, Future
 from orchestrator_core.runtime.scheduling import Scheduler, Seat
@@ -84,7 +85,13 @@ def test_a_push_between_the_last_look_and_the_announcement_is_found() -> None:
 def test_a_wake_up_meant_for_another_entry_is_passed_on() -> None:
     """The stale wake token: a worker is chosen for one entry while it finds another itself."""
     scheduler = Conducted(2)
-    for stop in (("after", 0, 1), ("after", 1, 1), ("before", 1, 2), ("after", 0, 2)):
+    for stop in (
+        ("after", 0, 1),
+        ("after", 1, 1),
+        ("before", 1, 2),
+        ("after", 1, 2),
+        ("after", 0, 2),
+    ):
         scheduler.stop_at(*stop)
     threads, got = workers_of(scheduler)
     for thread in threads:
@@ -97,9 +104,10 @@ def test_a_wake_up_meant_for_another_entry_is_passed_on() -> None:
     scheduler.let_go("after", 0, 1)
     scheduler.wait_for("after", 0, 2)  # it has announced itself and found the first entry
     scheduler.let_go("before", 1, 2)
-    until(lambda: scheduler.looks[1] == 2)
+    scheduler.wait_for("after", 1, 2)  # it has announced itself earlier and found nothing
     scheduler.push("second", 0)  # chooses the worker that announced itself last
     assert [seat.idle for seat in scheduler.seats] == [False, True]
+    scheduler.let_go("after", 1, 2)
     scheduler.let_go("after", 0, 2)
     for thread in threads:
         thread.join(WAIT_S)

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.runtime.worker_pool import Priority, WorkStealingPool
 
