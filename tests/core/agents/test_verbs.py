@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from orchestrator_core.agents.grammar import parse_statement, parse_task
 from orchestrator_core.agents.verbs import (
     LANGUAGES,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.errors import PlanError
 from orchestrator_core.mission.plan import TaskGraph, faults, leaves_workspace
 from orchestrator_core.records import Plan, Task, TaskState
@@ -101,3 +102,13 @@ def test_a_chain_of_ten_thousand_tasks_needs_no_recursion():
 )  # fmt: skip
 def test_globs_that_leave_the_workspace_are_known(glob: str, outside: bool):
     assert leaves_workspace(glob) is outside
+
+
+def test_a_task_that_many_ways_lead_to_is_looked_at_once():
+    """Each layer doubles the ways: 200 layers would take for ever."""
+    tasks = tuple(
+        Task(f"{side}{layer}", "t", depends=(f"a{layer - 1}", f"b{layer - 1}") if layer else ())
+        for layer in range(200)
+        for side in "ab"
+    )
+    assert len(TaskGraph(Plan("plan", tasks)).order) == 400

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.agents.grammar import check_step, plan_from_text
 from orchestrator_core.errors import PlanError
 from orchestrator_core.mission.plan_document import MARKER_OF, PlanDocument
