@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CHUNK_BYTES = 64 * 1024
+_GONE_S = 0.25
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
 
@@ -199,6 +200,7 @@ class Child:
             if self._guard is not None:
                 self._guard.stop()
             self._popen.wait()
+            self._await_group()
             if self.pidfd is not None:
                 os.close(self.pidfd)
             if sys.platform == "win32":
@@ -224,6 +226,16 @@ class Child:
             # EPERM is macOS's answer for a group of which only the zombie is left.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signum)
+
+    def _await_group(self) -> None:
+        """Wait for the killed descendants to be gone: a kill takes effect a moment later."""
+        if sys.platform == "win32":
+            return
+        deadline = time.monotonic() + _GONE_S
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            while time.monotonic() < deadline:
+                os.killpg(self.pid, 0)
+                time.sleep(0.001)
 
     def _peek(self) -> int | None:
         """The exit code without reaping, so that pid and group id stay taken."""

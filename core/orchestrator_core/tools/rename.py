@@ -231,7 +231,7 @@ class Renamer:
 
     async def _nothing(self, symbol: str, globs: Sequence[str], documents: Documents | None) -> str:
         """What to say when a symbol is not found: what comes close to it."""
-        outlines = await self._code.outline(globs or _PYTHON, documents=documents)
+        outlines = await self._code.outline(_PYTHON, documents=documents)
         names = {
             ".".join(filter(None, (found.container, found.name))): f"{path}:{found.line}"
             for path, symbols in outlines.items()

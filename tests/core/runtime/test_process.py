@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.runtime.command import CancelSignal, run_command
 from orchestrator_core.runtime.process import Child, Tail
@@ -52,7 +53,7 @@ def test_a_child_echoes_through_its_pipes_and_reports_its_exit_code() -> None:
 
 
 def test_wait_returns_none_while_the_child_runs() -> None:
-    with Child(["/bin/cat"]) as child:
+    with Child(["/bin/sleep", "60"]) as child:
         assert child.poll() is None
         assert child.wait(0.01) is None
     assert child.poll() == -signal.SIGTERM
@@ -77,7 +78,7 @@ def test_close_kills_descendants_of_a_child_that_has_ended(tmp_path: Path) -> No
 
 
 def test_closing_twice_and_from_two_threads_is_one_close() -> None:
-    child = Child(["/bin/cat"])
+    child = Child(["/bin/sleep", "60"])
     codes: list[int] = []
     threads = [threading.Thread(target=lambda: codes.append(child.close())) for _ in range(4)]
     for thread in threads:

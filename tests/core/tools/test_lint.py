@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from orchestrator_core.errors import RequestError, ToolError
 from orchestrator_core.tools.lint import Linter, UnknownRule, program
 
