@@ -146,7 +146,7 @@ def _stream(
             if left_s <= 0:
                 return "timed out"
             if child.poll() is not None:
-                child.signal_group(KILL)  # who is left could write for ever
+                # Whoever it left behind could write for ever; what the pipe holds now is the end.
                 for _ in range(_PIPE_CHUNKS):
                     if not outlet.wait(0) or not outlet.pass_on(output):
                         break
