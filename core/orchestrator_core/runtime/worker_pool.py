@@ -330,18 +330,19 @@ class WorkStealingPool:
         """
         now_ns = self._clock_ns()
         task: PoolTask[T]
+        timed: _TimedTask[T] | None = None
         if deadline_s is None:
             task = PoolTask((fn, args, kwargs))
         else:
-            task = _TimedTask((fn, args, kwargs))
-            task.deadline_s = deadline_s
+            task = timed = _TimedTask((fn, args, kwargs))
+            timed.deadline_s = deadline_s
         task.pool = self
         task.queued_ns = now_ns
         worker = _here.worker
         seat = worker.seat if worker is not None and worker.pool is self else None
         self._scheduler.push(task, now_ns, seat, priority, expected_duration_s)
-        if isinstance(task, _TimedTask):
-            self._timer.add(task, deadline_s or 0.0)
+        if timed is not None and deadline_s is not None:
+            self._timer.add(timed, deadline_s)
         return task
 
     def submit_cpu(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
