@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from msgspec import Struct
+
 from orchestrator_core.errors import (
     PoolClosed,
     ToolCrashed,
