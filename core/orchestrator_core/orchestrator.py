@@ -314,6 +314,9 @@ class Orchestrator:
                 with services.mission_running(mission.id):
                     await commander.run(plan)
             diff = await services.diff(commander.rehearsal) if commander.rehearsal else ""
+        except BaseException as error:
+            mission.crash(error)
+            raise
         finally:
             self._missions.pop(mission.id, None)
         took_s = round(time.monotonic() - started, 3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_core.agents import commands
 from orchestrator_core.agents.grammar import parse_task
+from orchestrator_core.agents.layout import mend_layout
 from orchestrator_core.agents.verbs import (
     Check,
     Fix,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.agents.verbs import Verb
     from orchestrator_core.mission.agent import TaskContext
-    from orchestrator_core.records import CheckResult
+    from orchestrator_core.records import CheckResult, Receipt
     from orchestrator_core.tools.code import FileEdits, RewriteResult
 
 CHUNK = 64
@@ -49,6 +50,10 @@ class VerbWorker:
                 notes += outcome.notes
                 checks += outcome.checks
         return Outcome(notes=_distinct(notes), checks=tuple(checks))
+
+    async def repair(self, context: TaskContext, receipt: Receipt) -> bool:  # noqa: ARG002 - it looks itself
+        """Bring the layout of changed files in order; see :mod:`~agents.layout`."""
+        return await mend_layout(context)
 
 
 async def _perform(verb: Verb, context: TaskContext) -> Outcome:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from orchestrator_core.records import CheckResult, Mode, Plan, Task
+from orchestrator_core.records import CheckResult, Mode, Plan, Receipt, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,17 @@ class Worker(Protocol):
         Raises:
             AgentError: the task cannot be done; the message says why.
             ToolError: a tool failed.
+        """
+        ...
+
+    async def repair(self, context: TaskContext, receipt: Receipt) -> bool:
+        """Mend what the Reviewer did not pass, on the same draft.
+
+        Returns:
+            Whether the draft was changed, so that another review is worth it.
+
+        Raises:
+            AgentError, ToolError: as ``perform``.
         """
         ...
 

@@ -75,6 +75,10 @@ class Mission:
         """Set the report, once."""
         self._report.set_result(report)
 
+    def crash(self, error: BaseException) -> None:
+        """The mission ended without a report; whoever waits for it gets the error."""
+        self._report.set_exception(error)
+
     @property
     def summary(self) -> str:
         """One line on how it went."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from orchestrator_core.errors import ToolError
+from orchestrator_core.mission.findings import new_findings
 from orchestrator_core.records import CheckResult, Receipt
 from orchestrator_core.runtime.join import join_all
 
@@ -114,7 +115,9 @@ class Reviewer:
         olds, news = findings[: len(pairs)], findings[len(pairs) :]
         worse: list[str] = []
         for (path, _, _), old, new in zip(pairs, olds, news, strict=True):
-            worse += _new_findings(path, old, new)
+            worse += [
+                f"{path}:{f.line}:{f.column}: {f.code} {f.message}" for f in new_findings(old, new)
+            ]
         return CheckResult(
             name="lint",
             command="ruff",
@@ -126,20 +129,6 @@ class Reviewer:
 
     async def _findings(self, path: str, text: str | None) -> list[Finding]:
         return [] if text is None else await self._toolbox.lint.findings(path, text)
-
-
-def _new_findings(path: str, old: Sequence[Finding], new: Sequence[Finding]) -> list[str]:
-    """The findings of rules that the file breaks more often than before."""
-    allowed = Counter(finding.code for finding in old)
-    extra = Counter(finding.code for finding in new) - allowed
-    known = {(finding.code, finding.message) for finding in old}
-    worse: list[str] = []
-    for code, count in extra.items():
-        candidates = [finding for finding in new if finding.code == code]
-        # Show those that were not there before; where wording gives no clue, the last ones.
-        candidates.sort(key=lambda finding: (finding.code, finding.message) in known)
-        worse += [f"{path}:{f.line}:{f.column}: {f.code} {f.message}" for f in candidates[:count]]
-    return worse
 
 
 def tree_hash(changes: Sequence[Change]) -> str:
