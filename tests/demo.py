@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.client import LanguageClient
 from pygls.uris import from_fs_path
 
@@ -30,7 +31,7 @@ DIFF_LINES = 14
 TASK = r"""
 1. rename PositionCodec -> PositionConverter
 2. rewrite python: logger.debug($$$ARGS) -> logger.info($$$ARGS) in pygls/protocol
-3. replace /Server has shut down/ -> "The server has shut down" in pygls
+3. replace /Unable to (\w+)/ -> "Could not $1" in pygls
 4. fix I,F401 in pygls
 5. format in pygls/workspace
 6. check
@@ -58,9 +59,12 @@ async def demo(task: str) -> int:
         watching = asyncio.ensure_future(_show_progress(editor))
         try:
             report = await editor.execute("/task", task, {"wait": True})
+            _show(report, before, editor)
+        except JsonRpcException as error:
+            report = {"status": "refused"}
+            _say(f"refused: {error.message}")
         finally:
             watching.cancel()
-        _show(report, before, editor)
         family = [server, *server.children(recursive=True)]
         _say(f"\nprocesses while it ran: {', '.join(p.name() for p in family)}")
         ended = time.perf_counter()
@@ -110,8 +114,8 @@ async def _show_progress(editor: FakeEditor) -> None:
             _show_event(event, titles)
         shown_events = len(editor.events)
         for _, value in editor.progress[shown_progress:]:
-            if isinstance(value, lsp.WorkDoneProgressReport):
-                _say(f"    {value.percentage or 0:3d} %  {value.message}")
+            if value["kind"] == "report":
+                _say(f"    {value['percentage']:3d} %  {value['message']}")
         shown_progress = len(editor.progress)
         await editor.changed()
 
@@ -135,13 +139,13 @@ def _show_event(event: dict[str, Any], titles: dict[str, str]) -> None:
             pass
 
 
-def _show(report: dict[str, Any], before: dict[str, str], editor: FakeEditor) -> None:
+def _show(report: dict[str, Any], texts: dict[str, str], editor: FakeEditor) -> None:
     """Print the changed files with their diffs, the checks and the figures."""
     _say(f"\nmission {report['mission']}: {report['status']} in {report['durationS']} s")
     if report["reason"]:
         _say(report["reason"])
     for path in report["filesChanged"]:
-        old, new = before.get(path, "").splitlines(), editor.text(path).splitlines()
+        old, new = texts.get(path, "").splitlines(), editor.text(path).splitlines()
         diff = list(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", n=0, lineterm=""))
         added = sum(line.startswith("+") for line in diff) - 1
         removed = sum(line.startswith("-") for line in diff) - 1
@@ -154,9 +158,10 @@ def _show(report: dict[str, Any], before: dict[str, str], editor: FakeEditor) ->
     for task in report["tasks"]:
         _say(f"  {task['id']} {task['title']}: {task['status']}, {len(task['files'])} files")
         for check in (task["receipt"] or {}).get("checks", []):
+            before = f"{check['before']} → " if check["before"] >= 0 else ""
             _say(
-                f"    {check['name']} ({check['command']}): {check['status']}, findings "
-                f"{check['before']} → {check['after']}, {check['durationS'] * 1000:.0f} ms"
+                f"    {check['name']} ({check['command']}): {check['status']}, "
+                f"findings {before}{check['after']}, {check['durationS'] * 1000:.0f} ms"
             )
         for note in task["notes"]:
             _say(f"    note: {note}")

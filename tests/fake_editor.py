@@ -158,7 +158,7 @@ class FakeEditor:
 
         @feature(lsp.PROGRESS)
         def progress(params: lsp.ProgressParams) -> None:
-            self.progress.append((params.token, params.value))
+            self.progress.append((params.token, _plain(params.value)))
             self._changed.set()
 
         @feature(lsp.WINDOW_SHOW_MESSAGE)

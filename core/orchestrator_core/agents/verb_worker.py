@@ -122,6 +122,9 @@ async def _rename(verb: Rename, context: TaskContext) -> Outcome:
             f"{result.mentions} mentions of {verb.old} in comments, strings and other files "
             "are as they were"
         )
+    if result.unresolved:
+        places = ", ".join(result.unresolved[:_NOTES])
+        notes.append(f"may have been meant, but the owner's type is not known: {places}")
     return Outcome(notes=tuple(notes))
 
 
@@ -207,6 +210,9 @@ async def _rework(
         context.progress(done, len(paths))
 
     await join_all(map(one, paths))
+    documents = {p: t for p, t in context.draft.documents().items() if p in set(paths)}
+    parsed = await context.toolbox.code.syntax_errors(paths, documents=documents)
+    notes += [f"{p}: left alone, it does not parse" for p, found in parsed.items() if found.count]
     return Outcome(notes=_limited(sorted(notes)))
 
 

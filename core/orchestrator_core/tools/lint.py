@@ -75,6 +75,7 @@ class Linter:
         self._ruff = str(ruff or program("ruff"))
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
+        self._known_rules: set[tuple[str, ...]] = set()
         self._servers: dict[tuple[str, ...] | None, LanguageServer] = {}
         self._configuration: dict[Path, int] = {}
 
@@ -110,6 +111,7 @@ class Linter:
             ToolError: the linter cannot run, or the workspace's configuration of it is wrong.
         """
         key = tuple(sorted({rule.strip().upper() for rule in rules}))
+        await self._require_rules(key)
         for _ in range(_MAX_ROUNDS):
             actions, encoding = await self._ask(key, path, text, _FIX)
             edits = [edit for action in actions or () for edit in action.edits()]
@@ -127,6 +129,24 @@ class Linter:
         """
         edits, encoding = await self._ask(None, path, text, _FORMAT)
         return _apply(text, edits or (), encoding)
+
+    async def _require_rules(self, rules: tuple[str, ...]) -> None:
+        """Ask the command, once a set: the server ignores unknown rules in some workspaces."""
+        if not rules or rules in self._known_rules:
+            return
+        asked = await asyncio.create_subprocess_exec(
+            *(self._ruff, "check", "--isolated", "--no-cache", "--select", ",".join(rules)),
+            *("--stdin-filename", "empty.py", "-"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, told = await asked.communicate()
+        if asked.returncode:
+            causes = told.decode(errors="replace").partition("Cause: ")[2] or "ruff failed"
+            why = causes.strip().partition(" in `select`")[0]
+            raise UnknownRule(f"fix {','.join(rules)}: {why}")
+        self._known_rules.add(rules)
 
     def close(self) -> None:
         """End the servers."""
