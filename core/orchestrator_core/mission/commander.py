@@ -68,6 +68,7 @@ class Commander:
         self._shares: dict[str, float] = {}  # of running tasks: how far each is, 0 to 1
         self._ended = 0
         self._started = engine.clock()
+        self._pool_before = engine.pool.stats()
         self._task_run = TaskRun(engine, mission, backend, self._emit)
 
     @property
@@ -207,7 +208,7 @@ class Commander:
 
     def _report_progress(self) -> None:
         total = len(self._tasks)
-        busy = self._engine.pool.stats().utilization
+        busy = self._engine.pool.stats().utilization_since(self._pool_before)
         self._engine.listener.on_progress(
             MissionProgress(
                 mission_id=self._mission.id,
