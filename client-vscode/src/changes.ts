@@ -3,7 +3,6 @@
 import * as vscode from "vscode";
 import { RenameFile, TextDocumentEdit, type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult } from "vscode-languageclient/node";
 import { BeforeImages } from "./beforeImages";
-import { counted } from "./figures";
 import { filesChanged, label, pathNow, type Mission } from "./missions";
 import type { FileChange, MissionEvent } from "./protocol";
 
@@ -61,8 +60,7 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
   }
 
   provideTextDocumentContent(uri: vscode.Uri): string {
-    const file = fileOf(uri.path.slice(1));
-    return (file && this.images.get(uri.query, file.toString())) ?? "";
+    return this.images.get(uri.query, uri.with({ scheme: "file", query: "" }).toString()) ?? "";
   }
 
   /** All changes of a mission in one editor. */
@@ -75,7 +73,7 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
     }
     await vscode.commands.executeCommand(
       "vscode.changes",
-      `${label(mission)} (${counted(rows.length, "file")})`,
+      label(mission),
       rows.map(({ after, before, change }) => [
         after,
         change.kind === "create" ? undefined : before,
@@ -107,7 +105,7 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
     const known = this.images.get(mission.id, from.toString()) !== undefined;
     return {
       change,
-      before: known ? vscode.Uri.from({ scheme: SCHEME, path: `/${change.path}`, query: mission.id }) : undefined,
+      before: known ? from.with({ scheme: SCHEME, query: mission.id }) : undefined,
       after: fileOf(pathNow(change)) ?? from,
     };
   }

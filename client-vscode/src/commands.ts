@@ -32,13 +32,13 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     while (text !== undefined) {
       try {
         await use(text);
+        await prompt.remember(text);
         return;
       } catch (error) {
         if (!(error instanceof ResponseError)) {
           throw error;
         }
-        const choice = await vscode.window.showErrorMessage(error.message, "Edit Task");
-        text = choice === undefined ? undefined : await prompt.ask(title, text);
+        text = (await wantsToEdit(error.message)) ? await prompt.ask(title, text) : undefined;
       }
     }
   };
@@ -133,6 +133,17 @@ export function registerCommands(parts: Parts): vscode.Disposable {
       }),
     ),
   );
+}
+
+/** Tells why a text was refused: its first line at once, all of it on request. */
+async function wantsToEdit(message: string): Promise<boolean> {
+  const [first = message, ...more] = message.split("\n");
+  const details = more.join("\n").trim() === "" ? [] : ["Details"];
+  let choice = await vscode.window.showErrorMessage(first, "Edit Task", ...details);
+  if (choice === "Details") {
+    choice = await vscode.window.showErrorMessage(first, { modal: true, detail: more.join("\n") }, "Edit Task");
+  }
+  return choice === "Edit Task";
 }
 
 async function withMission(row: unknown, action: (row: Row) => Promise<void>): Promise<void> {

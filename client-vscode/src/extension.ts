@@ -31,8 +31,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     // Without a text, the person is asked here, where there is a history and a selection.
     executeCommand: async (command, args: unknown[], next) => {
       if ((command === "/task" || command === "/plan") && args.length === 0) {
-        const text = await prompt.ask(command === "/task" ? "Run Task" : "Plan Task");
-        return text === undefined ? undefined : ((await next(command, [text])) as unknown);
+        return vscode.commands.executeCommand(command === "/task" ? "orchestrator.runTask" : "orchestrator.planTask");
       }
       return (await next(command, args)) as unknown;
     },

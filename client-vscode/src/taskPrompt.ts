@@ -17,19 +17,7 @@ export class TaskPrompt {
    *
    * @param initial a text to start from.
    */
-  async ask(title: string, initial = ""): Promise<string | undefined> {
-    const text = await this.pick(title, initial);
-    if (text !== undefined) {
-      await this.memory.update(HISTORY_KEY, remembered(this.history(), text));
-    }
-    return text;
-  }
-
-  private history(): readonly string[] {
-    return this.memory.get<string[]>(HISTORY_KEY, []);
-  }
-
-  private pick(title: string, initial: string): Promise<string | undefined> {
+  ask(title: string, initial = ""): Promise<string | undefined> {
     const editor = vscode.window.activeTextEditor;
     const file = editor?.document.uri.scheme === "file" ? vscode.workspace.asRelativePath(editor.document.uri, false) : undefined;
     const selected = editor?.document.getText(editor.selection) ?? "";
@@ -74,6 +62,15 @@ export class TaskPrompt {
       });
       input.show();
     });
+  }
+
+  /** Offers the text from now on: it was understood. */
+  async remember(text: string): Promise<void> {
+    await this.memory.update(HISTORY_KEY, remembered(this.history(), text));
+  }
+
+  private history(): readonly string[] {
+    return this.memory.get<string[]>(HISTORY_KEY, []);
   }
 }
 

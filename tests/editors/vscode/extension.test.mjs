@@ -133,7 +133,11 @@ describe("the extension with the real server", { skip: missingTools(tools.server
     const refused = workbench.page.locator(".notifications-toasts .notification-toast", { hasText: "Edit Task" });
     await refused.waitFor();
     await workbench.picture("real-7-refused");
-    await refused.getByRole("button", { name: "Edit Task" }).click();
+    await refused.getByRole("button", { name: "Details" }).click();
+    const details = workbench.page.locator(".monaco-dialog-box");
+    await details.getByText("rename load -> read_all").waitFor();
+    await workbench.picture("real-7-refused-details");
+    await details.getByRole("button", { name: "Edit Task" }).click();
     assert.equal(await (await workbench.quickInput("Run Task")).inputValue(), "frobnicate everything");
     await workbench.page.keyboard.press("Escape");
   });
@@ -161,10 +165,10 @@ describe("the extension with the real server", { skip: missingTools(tools.server
 
   it("shows status and pools as pages, and the pools in the tooltip", async () => {
     await workbench.command("Orchestrator: Show Pool Statistics");
-    await workbench.tab("Orchestrator Pools").waitFor();
+    await workbench.pageWith("Tool processes");
     await workbench.picture("real-10-pools");
     await workbench.command("Orchestrator: Show Status");
-    await workbench.tab("Orchestrator Status").waitFor();
+    await workbench.pageWith("undefined_name");
     await workbench.picture("real-11-status");
     await workbench.statusItem().hover();
     await workbench.page.locator(".monaco-hover", { hasText: "Workers" }).waitFor();

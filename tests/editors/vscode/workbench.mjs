@@ -133,6 +133,12 @@ export class Workbench {
     return this.page.locator(".tabs-container .tab", { hasText: name });
   }
 
+  /** Waits until a page that is shown, a frame in a frame, has this text. */
+  async pageWith(text) {
+    const page = this.page.frameLocator("iframe.webview.ready").frameLocator("#active-frame");
+    await page.getByText(text).first().waitFor();
+  }
+
   statusItem() {
     return this.page.locator('.statusbar-item[id*="orchestrator.status"]');
   }
