@@ -241,20 +241,50 @@ SLEEPS_S = clustered(0.001)
 # Both cores busy, waking, idling, and the event loop beside it all
 
 
-def cpu_utilization() -> float:
-    """The share of two cores' time that the process got and used, with work of Pareto sizes."""
+def pareto_sizes() -> tuple[bytes, list[int]]:
     rng = random.Random(7)
     data = rng.randbytes(1 << 20)
     count = 60 if QUICK else 400
-    sizes = [int(min(1 << 20, 64 * 1024 * rng.paretovariate(1.2))) for _ in range(count)]
+    return data, [int(min(1 << 20, 64 * 1024 * rng.paretovariate(1.2))) for _ in range(count)]
+
+
+def share_of_two_cores(run: Callable[[], object]) -> float:
+    """The share of two cores' time that the process got and used."""
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
+    run()
+    return (time.process_time() - start_cpu_s) / (time.perf_counter() - start_s) / 2
+
+
+def cpu_utilization() -> float:
+    """With work of Pareto sizes in the pool."""
+    data, sizes = pareto_sizes()
     with WorkStealingPool(2) as pool:
         submit_and_wait(pool, 100, noop)
-        start_s, start_cpu_s = time.perf_counter(), time.process_time()
-        futures = [pool.submit(zlib.compress, data[:s], expected_duration_s=s) for s in sizes]
-        for future in futures:
-            future.result()
-        wall_s = time.perf_counter() - start_s
-        return (time.process_time() - start_cpu_s) / wall_s / 2
+
+        def run() -> None:
+            futures = [pool.submit(zlib.compress, data[:s], expected_duration_s=s) for s in sizes]
+            for future in futures:
+                future.result()
+
+        return share_of_two_cores(run)
+
+
+def cpu_utilization_control() -> float:
+    """The same work, halved between two plain threads: what the machine has left to give."""
+    data, sizes = pareto_sizes()
+
+    def half(first: int) -> None:
+        for size in sizes[first::2]:
+            zlib.compress(data[:size])
+
+    def run() -> None:
+        threads = [threading.Thread(target=half, args=(first,)) for first in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return share_of_two_cores(run)
 
 
 def wake_latency_us(pool: Pool) -> float:
@@ -333,13 +363,12 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "clustered_sleep": lambda: stealing_run(SLEEPS_S, time.sleep, 4),
     "clustered_sleep_static": lambda: static_run(SLEEPS_S, time.sleep, 4),
     "cpu_utilization": cpu_utilization,
+    "cpu_utilization_control": cpu_utilization_control,
     "wake": lambda: wake_latency_us(WorkStealingPool(2)),
     "wake_threadpool": lambda: wake_latency_us(ThreadPoolExecutor(2)),
     "idle_switches": idle_switches,
     "lateness": loop_lateness_p99_ms,
 }
-ONCE = {"idle_switches", "noop_processpool", "noop_anyio", "noop_joblib"}
-"""Taken in fewer rounds: idling does not depend on load, and these peers only show the field."""
 
 
 def main() -> None:
@@ -349,9 +378,14 @@ def main() -> None:
         return
     quick = ["--quick"] if options.quick else []
     rounds = options.rounds or (1 if options.quick else 5)
-    taken = interleaved(__file__, [n for n in MEASUREMENTS if n not in ONCE], rounds, *quick)
-    for name in ONCE:
-        taken[name] = [fresh(__file__, "--measure", name, *quick)]
+    names = [name for name in MEASUREMENTS if name != "idle_switches"]
+    taken = interleaved(__file__, names, rounds, *quick)
+    with ThreadPoolExecutor(rounds) as idlers:  # at once: processes that idle disturb nobody
+        idling = [
+            idlers.submit(fresh, __file__, "--measure", "idle_switches", *quick)
+            for _ in range(rounds)
+        ]
+    taken["idle_switches"] = [idle.result() for idle in idling]
     runs = {name: taken.pop(name) for name in ("clustered_cpu", "clustered_sleep")}
     m = medians(taken)
     makespan = {n: statistics.median(r["makespan"] for r in rs) for n, rs in runs.items()}
@@ -376,6 +410,7 @@ def main() -> None:
             figures.add(f"{peer}_rate", m[peer], unit)
     for peer in ("sleep", "sleep_threadpool", "sleep_ceiling"):
         figures.add(f"{peer}_rate", m[peer], "tasks/s")
+    figures.add("cpu_utilization_control", m["cpu_utilization_control"], "share")
     for name, share in efficiency.items():
         figures.add(f"{name}_efficiency", share, "share")
     for peer in ("wake", "wake_threadpool"):
