@@ -67,14 +67,20 @@ class Invoker:
             return self._track(asyncio.ensure_future(_contain(result)))
         return result
 
-    async def cancel_all(self, timeout_s: float) -> bool:
-        """Cancel every handler that runs, but the caller's; True when they ended in time."""
-        pending = self._unfinished - {cast("asyncio.Future[Any]", asyncio.current_task())}
-        for future in pending:
+    def cancel_all(self) -> None:
+        """Cancel every handler that runs, but the caller's own."""
+        for future in self._others():
             future.cancel()
+
+    async def wait_all(self, timeout_s: float) -> bool:
+        """Wait for every handler but the caller's own; True when they ended in time."""
+        pending = self._others()
         if pending:
             _, pending = await asyncio.wait(pending, timeout=timeout_s)
         return not pending
+
+    def _others(self) -> set[asyncio.Future[Any]]:
+        return self._unfinished - {cast("asyncio.Future[Any]", asyncio.current_task())}
 
     def _drive(self, steps: Steps) -> Any:
         """Run a builtin handler as far as it goes without waiting.

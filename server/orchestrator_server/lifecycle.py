@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 HARD_EXIT_S = 12.0
 """The shutdown callback has 10 s; two more and the process is ended by force."""
 
+_SWITCH_INTERVAL_S = 0.001
 _CANCEL_S = 1.0
 _FLUSH_S = 1.0
 
@@ -63,7 +64,9 @@ def run(
 
     Once ``initialize`` was answered, what has been loaded is taken out of the garbage
     collector's sight: the types of the LSP are some 100,000 objects, and each full pass over
-    them would cost tens of milliseconds under load.
+    them would cost tens of milliseconds under load. Threads hand over the interpreter's lock
+    every millisecond, for an answer needs it three times, and at the default of five waits
+    that often behind a busy worker.
 
     Args:
         server: the server, with all its features registered.
@@ -75,6 +78,7 @@ def run(
         hard_exit_s: the process ends by force this long after the end began, even when `run`
             has returned; None where the process has other things to do.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     claimed = claim_stdio() if wire is None else wire
     return asyncio.run(
         Session(
@@ -208,12 +212,13 @@ class Session:
         exit_code = self._exit_code
         if exit_code is None:
             exit_code = 0 if protocol.shut_down else 1
-        if not protocol.shut_down and not await protocol.invoker.cancel_all(_CANCEL_S):
-            logger.warning("some handlers did not end within %.1f s", _CANCEL_S)
+        # Handlers may wait for what the callback closes, and for a client that is gone.
+        protocol.outgoing.cancel_requests()
+        protocol.invoker.cancel_all()
         if not await self.release(reason):
             exit_code = exit_code or 1
-        protocol.outgoing.cancel_requests()
-        await protocol.invoker.cancel_all(_CANCEL_S)
+        if not await protocol.invoker.wait_all(_CANCEL_S):
+            logger.warning("some handlers did not end within %.1f s", _CANCEL_S)
         self._server.stop_threads()
         self._close_wire(reader, writer)
         if self._watch is not None:

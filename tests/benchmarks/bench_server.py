@@ -207,7 +207,10 @@ def sample(client: Client, hover: bool, ended: Any, root: Path) -> list[float]:
         "position": {"line": 0, "character": 0},
     }
     taken: list[float] = []
+    deadline = time.monotonic() + 120
     while not ended():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the mission did not end within two minutes")
         started = time.perf_counter()
         if hover and len(taken) % 2:
             client.call("textDocument/hover", place)
