@@ -30,7 +30,7 @@ check: setup ## Lint, types, layers, Rust
 	@cd $(RUST) && cargo clippy --release --all-targets --locked -- -D warnings
 
 bench: setup ## Run all benchmarks and refresh docs/benchmarks.md
-	@$(BIN)/python -m tests.benchmarks.all
+	@$(BIN)/python tests/benchmarks/all.py $(ONLY)
 
 format: setup ## Format all sources
 	@$(BIN)/ruff check --fix-only .

@@ -20,6 +20,7 @@ from orchestrator_core.config import load
 from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.records import MissionStatus, Mode
+from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.doctor import diagnose
 from orchestrator_server.exit_codes import (
     EXIT_CANCELLED,
@@ -51,6 +52,7 @@ class Run:
 
     async def open(self) -> Orchestrator:
         """Construct the engine of the workspace."""
+        Workspace(self.root)  # a folder that cannot be read is the first thing to say
         settings, invalid = load(self.root, environment=os.environ)
         for problem in invalid:
             self.err.print(

@@ -277,3 +277,39 @@ async def test_signal_stops_the_mission_and_all_it_started(
     assert not psutil.wait_procs(family, timeout=5)[1]
     changed = [path for path, data in tree().items() if before.get(path) != data]
     assert changed == ["tests/test_shop.py"]
+
+
+REWRITES = {
+    "python": ("a.py", "foo(1)\n", "foo($A)", "bar($A)"),
+    "javascript": ("a.js", "foo(1);\n", "foo($A)", "bar($A)"),
+    "typescript": ("a.ts", "foo(1);\n", "foo($A)", "bar($A)"),
+    "tsx": ("a.tsx", "const x = <div>{foo(1)}</div>;\n", "foo($A)", "bar($A)"),
+    "rust": ("a.rs", "fn main() { foo(1); }\n", "foo($A)", "bar($A)"),
+    "go": ("a.go", "package main\nfunc main() {\n\tfoo(1)\n}\n", "foo($A)", "bar($A)"),
+    "java": ("A.java", "class A { void m() { foo(1); } }\n", "foo($A)", "bar($A)"),
+    "c": ("a.c", "void m() { foo(1); }\n", "foo($A);", "bar($A);"),
+    "cpp": ("a.cpp", "void m() { foo(1); }\n", "foo($A)", "bar($A)"),
+    "csharp": ("A.cs", "class A { void M() { foo(1); } }\n", "foo($A)", "bar($A)"),
+    "ruby": ("a.rb", "foo(1)\n", "foo($A)", "bar($A)"),
+    "php": ("a.php", "<?php foo(1);\n", "foo($A)", "bar($A)"),
+    "bash": ("a.sh", "foo 1\n", "foo $A", "bar $A"),
+    "json": ("a.json", '{"foo": 1}\n', r'"\"foo\""', r'"\"bar\""'),
+    "yaml": ("a.yaml", "foo: 1\n", "foo: $A", "bar: $A"),
+    "html": ("a.html", "<p>foo</p>\n", "<p>$A</p>", "<p>bar</p>"),
+    "css": ("a.css", ".foo { color: red; }\n", "`.foo { $$$A }`", "`.bar { $$$A }`"),
+}
+
+
+@pytest.mark.parametrize("language", REWRITES)
+def test_rewrite_is_by_syntax_tree_and_in_its_language_only(
+    command: Command, shop: Path, language: str
+) -> None:
+    for name, text, _, _ in REWRITES.values():
+        (shop / name).write_text(text)
+    name, text, pattern, replacement = REWRITES[language]
+
+    done = command("task", f"rewrite {language}: {pattern} -> {replacement}", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert report_of(done)["files_changed"] == [name]
+    assert (shop / name).read_text() == text.replace("foo", "bar")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.verbs import Verb
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.records import CheckResult, Receipt
-    from orchestrator_core.tools.code import FileEdits, RewriteResult
+    from orchestrator_core.tools.code import FileEdits, RewriteResult, Skipped
 
 CHUNK = 64
 _NOTES = 10
@@ -106,7 +106,22 @@ async def _rewrite(verb: Rewrite, context: TaskContext) -> Outcome:
             documents=documents,
         )
 
-    return await _rewrite_files(call, await _select(context, verb.globs), context)
+    selected = await _select(context, verb.globs)
+    if verb.language is None:
+        return await _rewrite_files(call, selected, context)
+    # The tool reads a file that is named as the language that is named, whatever its own; from
+    # a glob it takes the files of that language only.
+    documents = context.draft.documents()
+    result = await code.rewrite(
+        verb.pattern,
+        verb.replacement,
+        language=verb.language,
+        globs=patterns(verb.globs or context.task.files),
+        documents=documents,
+    )
+    wanted = set(selected)
+    await _take(context, [file for file in result.files if file.path in wanted])
+    return Outcome(notes=_skipped(s for s in result.skipped if s.path in wanted))
 
 
 async def _rename(verb: Rename, context: TaskContext) -> Outcome:
@@ -160,18 +175,18 @@ async def _rewrite_files(
     """Have the tools compute edits chunk by chunk, and take them into the draft."""
     documents = context.draft.documents()
     done = 0
-    notes: list[str] = []
+    skipped: list[Skipped] = []
 
     async def one(chunk: Sequence[str]) -> None:
         nonlocal done
         result = await call(chunk, {p: documents[p] for p in chunk if p in documents})
         await _take(context, result.files)
-        notes.extend(f"{skipped.path}: left alone, {skipped.reason}" for skipped in result.skipped)
+        skipped.extend(result.skipped)
         done += len(chunk)
         context.progress(done, len(paths))
 
     await join_all(one(paths[start : start + CHUNK]) for start in range(0, len(paths), CHUNK))
-    return Outcome(notes=_limited(sorted(notes)))
+    return Outcome(notes=_skipped(skipped))
 
 
 async def _take(context: TaskContext, files: Iterable[FileEdits]) -> None:
@@ -214,6 +229,10 @@ async def _rework(
     parsed = await context.toolbox.code.syntax_errors(paths, documents=documents)
     notes += [f"{p}: left alone, it does not parse" for p, found in parsed.items() if found.count]
     return Outcome(notes=_limited(sorted(notes)))
+
+
+def _skipped(files: Iterable[Skipped]) -> tuple[str, ...]:
+    return _limited(sorted(f"{file.path}: left alone, {file.reason}" for file in files))
 
 
 def _distinct(notes: Sequence[str]) -> tuple[str, ...]:
