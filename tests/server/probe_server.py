@@ -3,9 +3,10 @@
 import logging
 import sys
 
+from probes import mark, register
+
 from orchestrator_server.lifecycle import leave, run
 from orchestrator_server.server import HardenedServer
-from probes import mark, register
 
 
 async def on_shutdown(reason: str) -> None:

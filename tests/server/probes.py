@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
+
 from orchestrator_core.runtime.process import Child
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+
 from server.wire_client import OURS, STOCK, WireClient, frame, request
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_server.frames import BadFrame, FrameDecoder, Message, encode_frame
 
 json_values = st.recursive(

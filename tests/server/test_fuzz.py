@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from lsprotocol import types
+
 from server.wire_client import OURS, WireClient, frame
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from orchestrator_server.lifecycle import Session
 from orchestrator_server.server import HardenedServer
 from orchestrator_server.transport import Wire

@@ -8,8 +8,9 @@ import attrs
 import pytest
 from lsprotocol import types
 from msgspec import Struct
+
 from orchestrator_server.arguments import bind_arguments, parameters_of
-from orchestrator_server.server import HardenedServer  # noqa: TC002 (annotations are read)
+from orchestrator_server.server import HardenedServer
 from orchestrator_server.structure import InvalidParams, make_converter, serialize, structure
 
 CONVERTER = make_converter()

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from orchestrator_server.frames import FrameDecoder, Message, encode_frame
 from orchestrator_server.transport import WireReader
 from orchestrator_server.wire_writer import WireWriter

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
 from orchestrator_core.events import (
     AnyEvent,
     EditsApplied,

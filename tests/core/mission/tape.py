@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+
 from orchestrator_core.events import (
     AnyEvent,
     EditsApplied,

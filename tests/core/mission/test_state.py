@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.errors import IllegalTransition
 from orchestrator_core.events import (
     AnyEvent,

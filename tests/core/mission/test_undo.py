@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from core.mission.tape import Tape, files, lay_out, write_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from core.mission.tape import Tape, files, lay_out, write_all
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.events import EditsIntended, MissionAccepted, TaskStarted
 from orchestrator_core.mission.undo import plan_undo

@@ -14,6 +14,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.runtime.shutdown import Ending, Outcome, ShutdownManager, ShutdownReport
 

@@ -9,6 +9,7 @@ import textwrap
 import threading
 
 import pytest
+
 from orchestrator_core.runtime import watchdog
 from orchestrator_core.runtime.watchdog import HardExit, ProcessWatch
 
