@@ -27,6 +27,7 @@ from orchestrator_core.services import Services
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from collections.abc import Iterable
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -79,12 +80,18 @@ class LastStats(Struct, frozen=True):
 class Orchestrator:
     """Missions of one workspace. Open it with :meth:`open`, close it with :meth:`close`."""
 
-    def __init__(self, services: Services) -> None:
+    Args:
+        services: what the missions run on; closed with it.
+        backends: who plans and works besides the built-in backend.
+    """
+
+    def __init__(self, services: Services, backends: Iterable[Backend] = ()) -> None:
         self._services = services
         self._missions: dict[str, Mission] = {}
         self._conducting: set[asyncio.Task[None]] = set()
         self._backends: dict[str, Backend] = {
-            backend.name: backend for backend in (BuiltinBackend(services.engine.toolbox),)
+            backend.name: backend
+            for backend in (BuiltinBackend(services.engine.toolbox), *backends)
         }
 
     @classmethod

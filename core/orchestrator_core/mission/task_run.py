@@ -2,20 +2,24 @@
 
 A draft that the Reviewer does not pass goes back to the worker with the receipt, once: it may
 be able to repair what it broke. A draft that was made from texts that have changed meanwhile
-is thrown away and the task done again on the new ones.
+is merged with them and reviewed again; where that cannot be, it is thrown away and the task done
+again on the new texts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator_core.errors import StaleEdit
+from orchestrator_core.errors import StaleEdit, ToolCrashed
 from orchestrator_core.events import EditsApplied, EditsIntended, TaskReviewed, TaskStarted
 from orchestrator_core.mission.agent import TaskContext
+from orchestrator_core.mission.policy import retry_delay_s
 from orchestrator_core.records import Receipt, Task, TaskState
 from orchestrator_core.workspace.draft import Draft
+from orchestrator_core.workspace.rebase import rebase
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_MERGES = 3
 
 APPLY_GRACE_S = 1.5
 """How long a stop waits for an edit that is being applied: the editor may be asking a person."""
@@ -56,6 +62,7 @@ class TaskRun:
         self._emit = emit
         self.rehearsal = Draft(engine.workspace) if mission.request.dry_run else None
         self._rehearsing = asyncio.Lock()
+        self._dice = random.Random()  # noqa: S311 - jitter is no secret
 
     async def carry_out(self, task: Task, progress: Callable[[int, int], None]) -> Ending:
         """Do the task, and again where its texts changed meanwhile.
@@ -69,58 +76,90 @@ class TaskRun:
         if self.rehearsal is not None:
             async with self._rehearsing:
                 return await self._rehearse(self.rehearsal, task, progress)
+        first = self._mission.state.tasks[task.id].attempt + 1
         attempts = self._engine.settings.limits.attempts
-        for attempt in range(1, attempts + 1):
-            draft = Draft(self._engine.workspace)
+        why = ""
+        for tried in range(1, attempts + 1):
             try:
-                receipt, changes, notes = await self._work(task, attempt, draft, progress)
-                if not receipt.passed:
-                    return TaskState.FAILED, _why(receipt, changes), notes
-                await self._apply(task, changes)
+                return await self._attempt(task, first + tried - 1, progress)
             except StaleEdit as error:
-                log.info("task %s, attempt %d: %s", task.id, attempt, error)
-                continue
-            return TaskState.DONE, "", notes
-        why = f"the files kept changing while it worked: given up after {attempts} attempts"
+                why = (
+                    f"given up after {attempts} attempts, because the files kept changing: {error}"
+                )
+            except ToolCrashed:
+                if tried == attempts:
+                    raise
+                await asyncio.sleep(retry_delay_s(tried, self._dice))
+            log.info("task %s: attempt %d did not count: %s", task.id, tried, why)
         return TaskState.FAILED, why, ()
+
+    async def _attempt(
+        self, task: Task, attempt: int, progress: Callable[[int, int], None]
+    ) -> Ending:
+        draft = Draft(self._engine.workspace)
+        receipt, changes, outcome = await self._work(task, attempt, draft, progress)
+        if not receipt.passed:
+            return TaskState.FAILED, _why(receipt, changes), outcome.notes
+        await self._bring_in(task, changes, outcome)
+        return TaskState.DONE, "", outcome.notes
+
+    async def _bring_in(self, task: Task, changes: Sequence[Change], outcome: Outcome) -> None:
+        """Apply the changes, merged with what others changed meanwhile if need be.
+
+        Raises:
+            StaleEdit: they cannot be merged, or the merge does not pass: compute them again.
+        """
+        for _ in range(_MERGES):
+            try:
+                await self._apply(task, changes)
+            except StaleEdit:
+                if outcome.checks:
+                    raise  # commands vouch for the texts that they saw, not for a merge
+            else:
+                return
+            changes = await self._engine.pool.submit(rebase, changes, self._engine.workspace)
+            receipt = await self._review(task, changes, outcome)
+            self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
+            if not receipt.passed:
+                paths = ", ".join(change.path for change in changes)
+                raise StaleEdit(paths, f"merged with others' changes, {_why(receipt, changes)}")
+        raise StaleEdit(", ".join(change.path for change in changes))
 
     async def _rehearse(
         self, before: Draft, task: Task, progress: Callable[[int, int], None]
     ) -> Ending:
         draft, seen = before.copy(), before.documents()
-        receipt, changes, notes = await self._work(task, 1, draft, progress)
+        receipt, changes, outcome = await self._work(task, 1, draft, progress)
         if not receipt.passed:
-            return TaskState.FAILED, _why(receipt, changes), notes
+            return TaskState.FAILED, _why(receipt, changes), outcome.notes
         self.rehearsal = draft
         now = draft.documents()
         self._emit(self._intent(task, [c for c in changes if now.get(c.path) != seen.get(c.path)]))
-        return TaskState.DONE, "", notes
+        return TaskState.DONE, "", outcome.notes
 
     async def _work(
         self, task: Task, attempt: int, draft: Draft, progress: Callable[[int, int], None]
-    ) -> tuple[Receipt, Sequence[Change], tuple[str, ...]]:
+    ) -> tuple[Receipt, Sequence[Change], Outcome]:
         """Have a worker carry out the task on ``draft``, and the Reviewer check it."""
         engine, worker = self._engine, self._backend.worker
         context = self._context(task, draft, progress)
         async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
             self._emit(TaskStarted(mission_id=self._mission.id, task_id=task.id, attempt=attempt))
             outcome = await worker.perform(context)
-        receipt, changes = await self._review(task, draft, outcome)
+        changes = await engine.pool.submit(draft.changes)
+        receipt = await self._review(task, changes, outcome)
         if not receipt.passed and changes:
             async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
                 repaired = await worker.repair(context, receipt)
             if repaired:
-                receipt, changes = await self._review(task, draft, outcome)
+                changes = await engine.pool.submit(draft.changes)
+                receipt = await self._review(task, changes, outcome)
         self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
-        return receipt, changes, outcome.notes
+        return receipt, changes, outcome
 
-    async def _review(
-        self, task: Task, draft: Draft, outcome: Outcome
-    ) -> tuple[Receipt, Sequence[Change]]:
-        engine = self._engine
-        changes = await engine.pool.submit(draft.changes)
-        async with engine.concurrency.acquire(role="reviewer"):
-            return await engine.reviewer.review(task.id, changes, outcome.checks), changes
+    async def _review(self, task: Task, changes: Sequence[Change], outcome: Outcome) -> Receipt:
+        async with self._engine.concurrency.acquire(role="reviewer"):
+            return await self._engine.reviewer.review(task.id, changes, outcome.checks)
 
     def _context(
         self, task: Task, draft: Draft, progress: Callable[[int, int], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,11 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator_core.workspace.documents import Workspace
-    from orchestrator_core.workspace.edits import Change
+    from orchestrator_core.workspace.edits import Change, MergeConflict
+
+_NAMED = 3
+_SHOWN = 80
 
 
 def rebase(changes: Iterable[Change], workspace: Workspace) -> tuple[Change, ...]:
-    """The changes, computed anew from the files as they are now.
+    """The changes, computed anew from the files as they are now; those made already are left out.
 
     A file that others changed meanwhile is merged by lines. What comes out has not been reviewed
     where a ``before`` differs from the one that went in.
@@ -28,7 +32,19 @@ def rebase(changes: Iterable[Change], workspace: Workspace) -> tuple[Change, ...
         StaleEdit: both sides changed the same lines, or the file came, went or moved meanwhile.
         WorkspaceError: a file cannot be read any more.
     """
-    return tuple(_rebased(change, workspace) for change in changes)
+    rebased = [_rebased(change, workspace) for change in changes]
+    return tuple(change for change in rebased if not _is_made(change))
+
+
+def _is_made(change: Change) -> bool:
+    """Whether someone else has made the very change."""
+    before = change.before
+    return change.kind == "modify" and before is not None and before.text == change.after_text
+
+
+def _both_texts(conflict: MergeConflict) -> str:
+    ours, theirs = (shorten(text, _SHOWN) for text in (conflict.ours, conflict.theirs))
+    return f"line {conflict.line} is {ours!r} now, and would become {theirs!r}"
 
 
 def _rebased(change: Change, workspace: Workspace) -> Change:
@@ -48,8 +64,8 @@ def _rebased(change: Change, workspace: Workspace) -> Change:
         raise StaleEdit(path, f"{path} was changed by someone else and is not deleted")
     merged = merge3(base=before.text, ours=current.text, theirs=change.after_text)
     if not merged.clean:
-        lines = ", ".join(str(conflict.line) for conflict in merged.conflicts)
-        raise StaleEdit(path, f"{path} was changed by someone else in the same place: line {lines}")
+        places = "; ".join(map(_both_texts, merged.conflicts[:_NAMED]))
+        raise StaleEdit(path, f"{path} was changed by someone else in the same place: {places}")
     return msgspec.structs.replace(
         change,
         before=current,

@@ -1,0 +1,112 @@
+"""A backend whose work a test writes: the mission around it is the real one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from orchestrator_core.config import Settings
+from orchestrator_core.mission.agent import MissionRequest, Outcome
+from orchestrator_core.orchestrator import Orchestrator
+from orchestrator_core.places import Places
+from orchestrator_core.records import Mode, Plan, Task
+from orchestrator_core.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from pathlib import Path
+
+    from orchestrator_core.errors import TaskTextError
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.agent import TaskContext
+    from orchestrator_core.mission.engine import MissionProgress
+    from orchestrator_core.records import Receipt
+
+    Act = Callable[[TaskContext], Awaitable[None]]
+
+
+class ScriptedBackend:
+    """Carries out the request's plan; ``act`` does each task."""
+
+    name = "script"
+    modes = (Mode.NORMAL,)
+    immediate = True
+
+    def __init__(self, act: Act) -> None:
+        self.planner = self
+        self.worker = self
+        self._act = act
+
+    def check_step(self, text: str) -> TaskTextError | None:
+        """Any text will do."""
+
+    async def plan(self, request: MissionRequest) -> Plan:
+        """The request's."""
+        assert request.plan is not None
+        return request.plan
+
+    async def perform(self, context: TaskContext) -> Outcome:
+        """Have the test do it."""
+        await self._act(context)
+        return Outcome()
+
+    async def repair(self, context: TaskContext, receipt: Receipt) -> bool:
+        """Nothing is repaired."""
+        return False
+
+
+class Recorder:
+    """A listener that keeps what it is told, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.events: list[AnyEvent] = []
+        self._told = asyncio.Event()
+
+    def on_event(self, event: AnyEvent) -> None:
+        """Keep it."""
+        self.events.append(event)
+        self._told.set()
+
+    def on_progress(self, progress: MissionProgress) -> None:
+        """Not kept."""
+
+    def on_stats(self, stats: dict[str, object]) -> None:
+        """Not kept."""
+
+    async def until(self, kind: type[AnyEvent], timeout_s: float = 20.0) -> AnyEvent:
+        """The first event of a kind, as soon as there is one."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                for event in self.events:
+                    if isinstance(event, kind):
+                        return event
+                self._told.clear()
+                await self._told.wait()
+
+
+def plan_of(*tasks: Task, title: str = "scripted") -> Plan:
+    """A plan."""
+    return Plan(title=title, tasks=tasks)
+
+
+def request_for(*tasks: Task, plan_file: str = "") -> MissionRequest:
+    """A request that the scripted backend carries out."""
+    return MissionRequest(plan=plan_of(*tasks), backend=ScriptedBackend.name, plan_file=plan_file)
+
+
+@asynccontextmanager
+async def orchestrator(
+    root: Path, act: Act, settings: Settings | None = None, listener: Recorder | None = None
+) -> AsyncGenerator[Orchestrator]:
+    """The real orchestrator of ``root``, with its state beside it, and the scripted backend."""
+    state = root.parent / f"{root.name}-state"
+    places = Places.of(root, state=state, cache=state / "cache")
+    services = await Services.open(
+        root, settings or Settings(), listener or Recorder(), places=places
+    )
+    engine = Orchestrator(services, backends=[ScriptedBackend(act)])
+    try:
+        yield engine
+    finally:
+        await engine.close()
