@@ -5,6 +5,7 @@
 
 mod args;
 mod failure;
+mod index;
 mod language;
 mod mcp;
 mod parent;
@@ -19,7 +20,8 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--version]";
+const USAGE: &str =
+    "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
@@ -40,11 +42,14 @@ pub struct Options {
     pub root: PathBuf,
     /// The bound for cached texts, trees and search signatures together.
     pub memory_bytes: usize,
+    /// Learn of changes by events, where the system has them; else stamps are compared.
+    pub watching: bool,
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut root = None;
     let mut memory_mib = 512usize;
+    let mut watching = true;
     while let Some(word) = words.next() {
         match word.as_str() {
             "--version" => {
@@ -55,6 +60,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
                 println!("{USAGE}");
                 return Ok(None);
             }
+            "--no-watch" => watching = false,
             "--root" => root = Some(words.next().ok_or("--root needs a folder")?),
             "--memory-mib" => {
                 let value = words.next().ok_or("--memory-mib needs a number")?;
@@ -73,5 +79,6 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
     Ok(Some(Options {
         root,
         memory_bytes: memory_mib << 20,
+        watching,
     }))
 }

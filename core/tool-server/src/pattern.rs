@@ -1,6 +1,7 @@
 //! Regular expressions with ripgrep's meaning, and errors that show where a pattern is wrong.
 
 use grep::regex::{RegexMatcher, RegexMatcherBuilder};
+use regex_syntax::hir::Hir;
 use serde_json::json;
 
 use crate::args::Args;
@@ -49,6 +50,31 @@ pub fn compile(patterns: &[&str], syntax: Syntax) -> Outcome<RegexMatcher> {
     builder
         .build_many(patterns)
         .map_err(|error| explain(patterns, syntax, &error.to_string()))
+}
+
+/// The syntax of a pattern as the matcher reads it; none if it is not valid.
+pub fn parse(pattern: &str, syntax: Syntax) -> Option<Hir> {
+    let source = match syntax.literal {
+        true => regex_syntax::escape(pattern),
+        false => pattern.to_owned(),
+    };
+    regex_syntax::ParserBuilder::new()
+        .utf8(false)
+        .multi_line(true)
+        .crlf(syntax.crlf)
+        .case_insensitive(syntax.ignore_case)
+        .build()
+        .parse(&source)
+        .ok()
+}
+
+/// Whether a pattern asks for the beginning or end of the whole text. What ripgrep takes for
+/// those are the ends of its buffer: only the same buffering gives the same matches.
+pub fn has_text_anchor(patterns: &[&str], syntax: Syntax) -> bool {
+    patterns.iter().any(|pattern| {
+        parse(pattern, syntax)
+            .is_some_and(|hir| hir.properties().look_set().contains_anchor_haystack())
+    })
 }
 
 fn explain(patterns: &[&str], syntax: Syntax, message: &str) -> Failure {

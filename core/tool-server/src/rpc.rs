@@ -68,7 +68,7 @@ pub struct Server {
 /// Serves until stdin ends.
 pub fn serve(options: Options) -> ExitCode {
     let server = Arc::new(Server {
-        workspaces: Workspaces::new(options.root, options.memory_bytes),
+        workspaces: Workspaces::new(options.root, options.memory_bytes, options.watching),
         queue: Mutex::default(),
         wake: Condvar::new(),
         running: Mutex::default(),

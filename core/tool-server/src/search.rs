@@ -1,6 +1,7 @@
 //! Line-oriented search of one text, with the same matches as ripgrep.
 
 use std::io::Cursor;
+use std::path::PathBuf;
 
 use grep::matcher::Matcher;
 use grep::regex::RegexMatcher;
@@ -11,11 +12,11 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
 use crate::rpc::Cancel;
-use crate::text::{Text, columns};
+use crate::text::{Binary, Text, columns};
 
 /// Longer lines are cut around the match in results.
-const MAX_LINE_BYTES: usize = 4096;
-const CUT_BYTES: usize = 1024;
+const MAX_LINE_BYTES: usize = 2048;
+const CUT_BYTES: usize = 200;
 /// How far beyond a match a look-around assertion may look, as ripgrep has it.
 const MAX_LOOK_AHEAD: usize = 128;
 
@@ -52,12 +53,17 @@ pub struct Context {
 
 /// Builds the searcher; one serves any number of texts, one after the other.
 pub fn searcher(multiline: bool, context: Context) -> Searcher {
+    build(multiline, context, false)
+}
+
+/// Texts in memory are decoded already; of files on disk the encoding is told by their mark.
+fn build(multiline: bool, context: Context, sniff: bool) -> Searcher {
     SearcherBuilder::new()
         .multi_line(multiline)
         .line_number(true)
         .before_context(context.before)
         .after_context(context.after)
-        .bom_sniffing(false)
+        .bom_sniffing(sniff)
         .binary_detection(BinaryDetection::none())
         .build()
 }
@@ -71,6 +77,8 @@ pub struct Collector<'a> {
     pub found: Vec<Found>,
     pub total: usize,
     pub truncated: bool,
+    /// Search as ripgrep searches a file that it reads piece by piece.
+    pub line_buffered: bool,
     path: std::sync::Arc<str>,
     pending_before: Vec<String>,
     stopped: bool,
@@ -91,6 +99,7 @@ impl<'a> Collector<'a> {
             found: Vec::new(),
             total: 0,
             truncated: false,
+            line_buffered: false,
             path: "".into(),
             pending_before: Vec::new(),
             stopped: false,
@@ -98,20 +107,37 @@ impl<'a> Collector<'a> {
     }
 
     /// Searches one text. Returns how many matches it has.
-    pub fn search(&mut self, searcher: &mut Searcher, path: &str, text: &Text) -> Outcome<usize> {
+    pub fn search(
+        &mut self,
+        searcher: &mut Searcher,
+        path: &str,
+        text: &Text,
+        on_disk: impl FnOnce() -> PathBuf,
+    ) -> Outcome<usize> {
         let before = self.total;
         self.path = path.into();
         self.pending_before.clear();
         let matcher = self.matcher;
-        let outcome = if text.is_binary() {
-            // ripgrep looks for NUL as it reads, so what it finds before one depends on its
-            // buffers: the same code over the same buffers gives the same answer.
-            searcher.set_binary_detection(BinaryDetection::quit(0));
-            let outcome = searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self);
-            searcher.set_binary_detection(BinaryDetection::none());
-            outcome
-        } else {
-            searcher.search_slice(matcher, &text.bytes, &mut *self)
+        // ripgrep looks for NUL as it reads, so what it finds before one depends on its
+        // buffers: the same code over the same buffers gives the same answer.
+        let outcome = match text.binary {
+            None if self.line_buffered => {
+                searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self)
+            }
+            None => searcher.search_slice(matcher, &text.bytes, &mut *self),
+            Some(Binary::Early) => Ok(()),
+            Some(kind) => {
+                let context = Context {
+                    before: searcher.before_context(),
+                    after: searcher.after_context(),
+                };
+                let mut searcher = build(searcher.multi_line(), context, kind == Binary::OnDisk);
+                searcher.set_binary_detection(BinaryDetection::quit(0));
+                match kind {
+                    Binary::OnDisk => searcher.search_path(matcher, on_disk(), &mut *self),
+                    _ => searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self),
+                }
+            }
         };
         outcome.map_err(|error| Failure::broken(format!("{path}: {error}")))?;
         self.cancel.check()?;
@@ -153,14 +179,13 @@ impl Sink for &mut Collector<'_> {
                 return Ok(false);
             }
             let (start, end) = (start - range.start, end - range.start);
-            let (number, line_start) = line.of(start);
-            let (column, utf16_column) = columns(&block[line_start..start]);
+            line.advance(start);
             let (text, cut) = excerpt(block, start, end.min(block.len()));
             self.found.push(Found {
                 path: std::sync::Arc::clone(&self.path),
-                line: number,
-                column,
-                utf16_column,
+                line: line.number,
+                column: line.column,
+                utf16_column: line.utf16_column,
                 byte_offset: mat.absolute_byte_offset() + start as u64,
                 end_byte_offset: mat.absolute_byte_offset() + end as u64,
                 text,
@@ -219,28 +244,38 @@ fn occurrences(
     });
 }
 
-/// Line numbers and starts of ascending offsets in a block of lines.
+/// The places of ascending offsets in a block of lines, in one pass over it.
 struct Lines<'a> {
     block: &'a [u8],
+    at: usize,
     number: u64,
-    start: usize,
+    column: usize,
+    utf16_column: usize,
 }
 
 impl<'a> Lines<'a> {
     fn new(block: &'a [u8], number: u64) -> Self {
         Self {
             block,
+            at: 0,
             number,
-            start: 0,
+            column: 1,
+            utf16_column: 1,
         }
     }
 
-    fn of(&mut self, offset: usize) -> (u64, usize) {
-        while let Some(newline) = memchr::memchr(b'\n', &self.block[self.start..offset]) {
-            self.start += newline + 1;
-            self.number += 1;
+    fn advance(&mut self, offset: usize) {
+        let passed = &self.block[self.at..offset];
+        let mut tail = passed;
+        if let Some(newline) = memchr::memrchr(b'\n', passed) {
+            self.number += memchr::memchr_iter(b'\n', passed).count() as u64;
+            (self.column, self.utf16_column) = (1, 1);
+            tail = &passed[newline + 1..];
         }
-        (self.number, self.start)
+        let (column, utf16_column) = columns(tail);
+        self.column += column - 1;
+        self.utf16_column += utf16_column - 1;
+        self.at = offset;
     }
 }
 

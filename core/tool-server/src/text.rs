@@ -26,20 +26,69 @@ impl Bom {
     }
 }
 
+/// How much of a file is looked at to tell that it is binary: ripgrep's buffer, so that both
+/// agree on what a search finds before the first NUL.
+pub const PROBE_BYTES: usize = 64 << 10;
+
+/// What is known of a file with NUL in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// A NUL stands so early that no search finds anything.
+    Early,
+    /// Something may be found before the first NUL; the bytes are on disk only.
+    OnDisk,
+    /// A buffer with NUL in it.
+    InBuffer,
+}
+
 /// The text of one file or unsaved buffer.
 #[derive(Debug)]
 pub struct Text {
-    /// Without the mark. UTF-8 in most files, else whatever the file holds.
+    /// Without the mark. UTF-8 in most files, else whatever the file holds. Empty for binary
+    /// files on disk.
     pub bytes: Vec<u8>,
     pub bom: Bom,
-    /// Where the first NUL stands, which marks a binary file.
-    pub nul: Option<usize>,
+    pub binary: Option<Binary>,
+    /// The size on disk, or of the buffer.
+    pub size_bytes: usize,
 }
 
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl Text {
-    pub fn from_file_bytes(mut bytes: Vec<u8>) -> Self {
+    /// Recognises a binary file by its first bytes.
+    pub fn early_binary(head: &[u8], size_bytes: usize) -> Option<Self> {
+        let wide = matches!(head, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
+        // ripgrep searches its first three bytes by themselves if a line ends in them.
+        let early_line = head.iter().take(3).any(|&b| b == b'\n');
+        let head = &head[..head.len().min(PROBE_BYTES)];
+        if wide || early_line || memchr::memchr(0, head).is_none() {
+            return None;
+        }
+        Some(Self {
+            bytes: Vec::new(),
+            bom: Bom::None,
+            binary: Some(Binary::Early),
+            size_bytes,
+        })
+    }
+
+    pub fn from_file_bytes(bytes: Vec<u8>) -> Self {
+        let mut text = Self::decoded(bytes);
+        if text.binary.is_some() {
+            text.bytes = Vec::new();
+            text.binary = Some(Binary::OnDisk);
+        }
+        text
+    }
+
+    /// An unsaved buffer. A leading U+FEFF counts as the mark of the file it will become.
+    pub fn from_buffer(text: String) -> Self {
+        Self::decoded(text.into_bytes())
+    }
+
+    fn decoded(mut bytes: Vec<u8>) -> Self {
+        let size_bytes = bytes.len();
         let bom = match bytes.as_slice() {
             [0xEF, 0xBB, 0xBF, ..] => Bom::Utf8,
             [0xFF, 0xFE, ..] => Bom::Utf16Le,
@@ -54,17 +103,16 @@ impl Text {
             Bom::Utf16Le => bytes = decode(UTF_16LE, &bytes[2..]),
             Bom::Utf16Be => bytes = decode(UTF_16BE, &bytes[2..]),
         }
-        let nul = memchr::memchr(0, &bytes);
-        Self { bytes, bom, nul }
-    }
-
-    /// An unsaved buffer. A leading U+FEFF counts as the mark of the file it will become.
-    pub fn from_buffer(text: String) -> Self {
-        Self::from_file_bytes(text.into_bytes())
+        Self {
+            binary: memchr::memchr(0, &bytes).map(|_| Binary::InBuffer),
+            bytes,
+            bom,
+            size_bytes,
+        }
     }
 
     pub fn is_binary(&self) -> bool {
-        self.nul.is_some()
+        self.binary.is_some()
     }
 
     /// The text, if it can be edited as UTF-8 and written back: else the reason why not.

@@ -2,17 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, Weak};
 
-use ignore::overrides::{Override, OverrideBuilder};
-use ignore::types::{Types, TypesBuilder};
-use ignore::{WalkBuilder, WalkState};
+use ast_grep_language::SupportLang;
 use serde_json::Value;
 
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::index::View;
+use crate::index::filter::Filter;
+use crate::index::grams::Needs;
+use crate::index::store::{self, Candidate, File, Store};
 use crate::rpc::{Cancel, locked};
+use crate::syntax_tree::Parsed;
 use crate::text::Text;
+
+/// Views of more roots than this are dropped, the one used longest ago first.
+const MAX_VIEWS: usize = 8;
 
 /// Unsaved buffers by relative path; `None` stands for a file that is to count as deleted.
 type Buffers = BTreeMap<String, Option<Arc<Text>>>;
@@ -20,17 +28,30 @@ type Buffers = BTreeMap<String, Option<Arc<Text>>>;
 /// Every root that this process has been asked about, and their unsaved buffers.
 pub struct Workspaces {
     default_root: PathBuf,
-    #[allow(dead_code)]
-    memory_bytes: usize,
+    watching: bool,
+    store: Arc<Store>,
+    /// The one used last comes first.
+    views: Mutex<Vec<Arc<View>>>,
     overlays: Mutex<HashMap<PathBuf, Buffers>>,
+    unsigned: Sender<Weak<View>>,
+    evicting: Mutex<()>,
 }
 
 impl Workspaces {
-    pub fn new(default_root: PathBuf, memory_bytes: usize) -> Self {
+    pub fn new(default_root: PathBuf, memory_bytes: usize, watching: bool) -> Self {
+        let (unsigned, views) = channel();
+        // Without the thread, searches look at every text: slower, with the same results.
+        let _ = std::thread::Builder::new()
+            .name("signatures".into())
+            .spawn(move || make_signatures(&views));
         Self {
             default_root,
-            memory_bytes,
+            watching,
+            store: Arc::new(Store::new(memory_bytes)),
+            views: Mutex::default(),
             overlays: Mutex::default(),
+            unsigned,
+            evicting: Mutex::default(),
         }
     }
 
@@ -42,9 +63,14 @@ impl Workspaces {
                 root.display()
             )));
         }
-        root.canonicalize().map_err(|error| {
-            Failure::rejected(format!("root {} cannot be read: {error}", root.display()))
-        })
+        root.canonicalize()
+            .and_then(|real| std::fs::read_dir(&real).map(|_| real))
+            .map_err(|error| {
+                Failure::rejected(format!(
+                    "root {} is not a folder that can be read: {error}",
+                    root.display()
+                ))
+            })
     }
 
     /// Puts an unsaved buffer over a file for all later calls, or takes it away.
@@ -61,14 +87,8 @@ impl Workspaces {
     }
 
     /// Opens the root that a call names, with the call's own buffers over the sticky ones.
-    pub fn open(&self, args: &mut Args) -> Outcome<Session> {
+    pub fn open(&self, args: &mut Args) -> Outcome<Session<'_>> {
         let root = self.root(args.text("root")?.as_deref())?;
-        if !root.is_dir() {
-            return Err(Failure::rejected(format!(
-                "root {} is not a folder",
-                root.display()
-            )));
-        }
         let mut buffers = locked(&self.overlays)
             .get(&root)
             .cloned()
@@ -78,7 +98,56 @@ impl Workspaces {
             let text = text.map(|text| Arc::new(Text::from_buffer(text)));
             buffers.insert(relative(&root, &path)?, text);
         }
-        Ok(Session { root, buffers })
+        self.store.tick();
+        let view = self.view(root);
+        view.refresh();
+        if self.store.trees_were_full() {
+            for file in view.all_files() {
+                file.drop_old_tree();
+            }
+        }
+        Ok(Session {
+            root: view.root.clone(),
+            buffers,
+            view,
+            workspaces: self,
+            loaded: AtomicBool::new(false),
+        })
+    }
+
+    fn view(&self, root: PathBuf) -> Arc<View> {
+        let mut views = locked(&self.views);
+        match views.iter().position(|view| view.root == root) {
+            Some(at) => views[..=at].rotate_right(1),
+            None => {
+                let store = Arc::clone(&self.store);
+                views.insert(0, Arc::new(View::new(root, store, self.watching)));
+                views.truncate(MAX_VIEWS);
+            }
+        }
+        Arc::clone(&views[0])
+    }
+
+    /// Makes room, if the files in memory take more than their bound.
+    fn evict(&self) {
+        if !self.store.is_over() {
+            return;
+        }
+        if let Ok(_alone) = self.evicting.try_lock() {
+            let views = locked(&self.views).clone();
+            let files = views.iter().flat_map(|view| view.all_files()).collect();
+            self.store.evict(files);
+        }
+    }
+}
+
+/// Signs texts in the background, after the calls that loaded them have been answered.
+fn make_signatures(views: &Receiver<Weak<View>>) {
+    while let Ok(view) = views.recv() {
+        let files = view.upgrade().map(|view| view.all_files());
+        for file in files.unwrap_or_default() {
+            file.sign();
+        }
     }
 }
 
@@ -148,44 +217,71 @@ impl Selection {
     }
 }
 
-/// One call's view of a root.
-pub struct Session {
+/// One call's view of a root. Calls that run at the same time share what they load.
+pub struct Session<'a> {
     pub root: PathBuf,
     buffers: Buffers,
+    view: Arc<View>,
+    workspaces: &'a Workspaces,
+    loaded: AtomicBool,
 }
 
 /// A selected file.
-pub struct Source {
-    pub path: String,
-    origin: Origin,
-}
-
-enum Origin {
-    Disk(PathBuf),
-    Buffer(Arc<Text>),
+pub enum Source {
+    Indexed(Arc<File>),
+    Buffer(String, Arc<Text>),
+    /// A file that was named, but is not in the view: ignored, or reached through a link.
+    Loose(String, PathBuf),
 }
 
 impl Source {
-    /// The file's text, or why it cannot be read.
-    pub fn load(&self) -> Result<Arc<Text>, String> {
-        match &self.origin {
-            Origin::Buffer(text) => Ok(Arc::clone(text)),
-            Origin::Disk(path) => std::fs::read(path)
-                .map(|bytes| Arc::new(Text::from_file_bytes(bytes)))
-                .map_err(|error| error.to_string()),
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Indexed(file) => &file.path,
+            Self::Buffer(path, _) | Self::Loose(path, _) => path,
         }
     }
 }
 
-impl Session {
+impl Session<'_> {
     /// The selected files in the order of their paths.
     pub fn select(&self, selection: &Selection, cancel: &Cancel) -> Outcome<Vec<Source>> {
-        let mut sources = match &selection.paths {
-            Some(paths) => self.select_paths(paths, selection, cancel)?,
-            None => self.walk(&self.root, selection, cancel)?,
+        let filter = Filter::new(&self.root, selection)?;
+        let Some(paths) = &selection.paths else {
+            return self.below("", &filter, cancel);
         };
-        sources.sort_by(|a, b| a.path.cmp(&b.path));
-        sources.dedup_by(|a, b| a.path == b.path);
+        let mut sources = Vec::new();
+        for path in paths {
+            let name = relative(&self.root, path)?;
+            if !self.buffers.contains_key(&name) && self.root.join(&name).is_dir() {
+                sources.extend(self.below(&name, &filter, cancel)?);
+            } else {
+                sources.push(self.file(path)?);
+            }
+        }
+        sources.sort_by(|a, b| a.path().cmp(b.path()));
+        sources.dedup_by(|a, b| a.path() == b.path());
+        Ok(sources)
+    }
+
+    fn below(&self, from: &str, filter: &Filter, cancel: &Cancel) -> Outcome<Vec<Source>> {
+        let files = self.view.files(from, filter, cancel)?;
+        if self.buffers.is_empty() {
+            return Ok(files.into_iter().map(Source::Indexed).collect());
+        }
+        let mut sources: Vec<Source> = files
+            .into_iter()
+            .filter(|file| !self.buffers.contains_key(&*file.path))
+            .map(Source::Indexed)
+            .collect();
+        for (path, buffer) in &self.buffers {
+            if let Some(text) = buffer
+                && self.view.admits(path, from, filter)
+            {
+                sources.push(Source::Buffer(path.clone(), Arc::clone(text)));
+            }
+        }
+        sources.sort_by(|a, b| a.path().cmp(b.path()));
         Ok(sources)
     }
 
@@ -193,176 +289,82 @@ impl Session {
     pub fn file(&self, path: &str) -> Outcome<Source> {
         let path = relative(&self.root, path)?;
         match self.buffers.get(&path) {
-            Some(Some(text)) => Ok(Source {
-                path,
-                origin: Origin::Buffer(Arc::clone(text)),
-            }),
-            Some(None) => Err(Failure::rejected(format!(
-                "{path} is deleted in the editor"
-            ))),
-            None => {
-                let full = self.root.join(&path);
-                let real = full.canonicalize().map_err(|error| {
-                    Failure::rejected(format!("{path} cannot be read: {error}"))
-                })?;
-                if !real.starts_with(&self.root) {
-                    return Err(Failure::rejected(format!(
-                        "{path} is a link to {}, outside the root",
-                        real.display()
-                    )));
-                }
-                Ok(Source {
-                    path,
-                    origin: Origin::Disk(full),
-                })
+            Some(Some(text)) => return Ok(Source::Buffer(path, Arc::clone(text))),
+            Some(None) => {
+                return Err(Failure::rejected(format!("{path} counts as deleted here")));
+            }
+            None => {}
+        }
+        if let Some(file) = self.view.file(&path) {
+            return Ok(Source::Indexed(file));
+        }
+        let full = self.root.join(&path);
+        let real = full
+            .canonicalize()
+            .map_err(|error| Failure::rejected(format!("{path} cannot be read: {error}")))?;
+        if !real.starts_with(&self.root) {
+            return Err(Failure::rejected(format!(
+                "{path} is a link to {}, outside the root",
+                real.display()
+            )));
+        }
+        Ok(Source::Loose(path, full))
+    }
+
+    /// The file's text, or why it cannot be read.
+    pub fn load(&self, source: &Source) -> Result<Arc<Text>, String> {
+        match source {
+            Source::Buffer(_, text) => Ok(Arc::clone(text)),
+            Source::Loose(_, full) => store::read(full)
+                .map(|(text, _)| Arc::new(text))
+                .map_err(|error| error.to_string()),
+            Source::Indexed(file) => {
+                let text = file.load(&self.root)?;
+                self.loaded.store(true, Ordering::Relaxed);
+                self.workspaces.evict();
+                Ok(text)
             }
         }
     }
 
-    fn select_paths(
+    /// Whether a file can have what a search needs, as far as that is known.
+    pub fn candidate(&self, source: &Source, needs: &Needs) -> Candidate {
+        match source {
+            Source::Indexed(file) => file.candidate(needs),
+            Source::Buffer(_, text) => Candidate::Loaded(Arc::clone(text)),
+            Source::Loose(..) => Candidate::Unloaded,
+        }
+    }
+
+    /// Where a file lies on disk.
+    pub fn full_path(&self, source: &Source) -> PathBuf {
+        match source {
+            Source::Indexed(file) => file.full_path(&self.root),
+            Source::Buffer(path, _) => self.root.join(path),
+            Source::Loose(_, full) => full.clone(),
+        }
+    }
+
+    /// The syntax tree of a file's text; an error only if the call was cancelled.
+    pub fn parse(
         &self,
-        paths: &[String],
-        selection: &Selection,
+        source: &Source,
+        text: &Arc<Text>,
+        grammar: SupportLang,
         cancel: &Cancel,
-    ) -> Outcome<Vec<Source>> {
-        let mut sources = Vec::new();
-        for path in paths {
-            let name = relative(&self.root, path)?;
-            let full = self.root.join(&name);
-            if full.is_dir() {
-                sources.extend(self.walk(&full, selection, cancel)?);
-            } else {
-                sources.push(self.file(path)?);
-            }
+    ) -> Outcome<Parsed> {
+        match source {
+            Source::Indexed(file) => file.parse(text, grammar, cancel),
+            _ => Parsed::new(text, grammar, cancel),
         }
-        Ok(sources)
-    }
-
-    fn walk(&self, from: &Path, selection: &Selection, cancel: &Cancel) -> Outcome<Vec<Source>> {
-        let (prefixes, globs) = self.split_prefixes(&selection.globs);
-        let overrides = overrides(&self.root, &globs)?;
-        let types = types(&selection.types)?;
-        let found = Mutex::new(Vec::new());
-        let mut builder = WalkBuilder::new(from);
-        builder
-            .hidden(!selection.hidden)
-            .require_git(false)
-            .types(types)
-            .threads(2)
-            .filter_entry(|entry| !is_private(entry.file_name()));
-        if selection.no_ignore {
-            builder
-                .ignore(false)
-                .git_ignore(false)
-                .git_global(false)
-                .git_exclude(false)
-                .parents(false);
-        } else {
-            builder.add_custom_ignore_filename(".rgignore");
-        }
-        let narrow = selection.respect_ignore;
-        if !narrow {
-            builder.overrides(overrides.clone());
-        }
-        builder.build_parallel().run(|| {
-            Box::new(|entry| {
-                if cancel.is_set() {
-                    return WalkState::Quit;
-                }
-                let Ok(entry) = entry else {
-                    return WalkState::Continue;
-                };
-                if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-                    return WalkState::Continue;
-                }
-                if narrow && overrides.matched(entry.path(), false).is_ignore() {
-                    return WalkState::Continue;
-                }
-                let Ok(inner) = entry.path().strip_prefix(&self.root) else {
-                    return WalkState::Continue;
-                };
-                let path = inner.to_string_lossy().into_owned();
-                if below_any(&path, &prefixes) && !self.buffers.contains_key(&path) {
-                    let origin = Origin::Disk(entry.into_path());
-                    locked(&found).push(Source { path, origin });
-                }
-                WalkState::Continue
-            })
-        });
-        cancel.check()?;
-        let mut found = found.into_inner().unwrap_or_default();
-        let types = self::types(&selection.types)?;
-        for (path, buffer) in &self.buffers {
-            let full = self.root.join(path);
-            let hidden = path.split('/').any(|part| part.starts_with('.'));
-            if let Some(text) = buffer
-                && full.starts_with(from)
-                && (selection.hidden || !hidden)
-                && below_any(path, &prefixes)
-                && !overrides.matched(&full, false).is_ignore()
-                && !types.matched(&full, false).is_ignore()
-            {
-                found.push(Source {
-                    path: path.clone(),
-                    origin: Origin::Buffer(Arc::clone(text)),
-                });
-            }
-        }
-        Ok(found)
-    }
-
-    /// Takes out globs that name a folder: they mean everything below it.
-    fn split_prefixes(&self, globs: &[String]) -> (Vec<String>, Vec<String>) {
-        globs.iter().cloned().partition(|glob| {
-            !glob.starts_with('!')
-                && !glob.contains(['*', '?', '[', '{'])
-                && (glob.ends_with('/') || self.root.join(glob.trim_matches('/')).is_dir())
-        })
+        .ok_or_else(Failure::cancelled)
     }
 }
 
-fn below_any(path: &str, folders: &[String]) -> bool {
-    folders.is_empty()
-        || folders.iter().any(|folder| {
-            let folder = folder.trim_start_matches("./").trim_matches('/');
-            folder.is_empty()
-                || folder == "."
-                || path
-                    .strip_prefix(folder)
-                    .is_some_and(|rest| rest.starts_with('/'))
-        })
-}
-
-/// Folders that no search enters: the repository's own, and this product's state.
-pub fn is_private(name: &std::ffi::OsStr) -> bool {
-    name == ".git" || name == ".opencode"
-}
-
-fn overrides(root: &Path, globs: &[String]) -> Outcome<Override> {
-    let mut builder = OverrideBuilder::new(root);
-    for glob in globs {
-        builder
-            .add(glob)
-            .map_err(|error| Failure::rejected(format!("glob {glob:?} is not valid: {error}")))?;
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if self.loaded.load(Ordering::Relaxed) {
+            let _ = self.workspaces.unsigned.send(Arc::downgrade(&self.view));
+        }
     }
-    builder
-        .build()
-        .map_err(|error| Failure::rejected(format!("the globs cannot be used: {error}")))
-}
-
-fn types(names: &[String]) -> Outcome<Types> {
-    if names.is_empty() {
-        return Ok(Types::empty());
-    }
-    let mut builder = TypesBuilder::new();
-    builder.add_defaults();
-    for name in names {
-        match name.strip_prefix('!') {
-            Some(negated) => builder.negate(negated),
-            None => builder.select(name),
-        };
-    }
-    builder
-        .build()
-        .map_err(|error| Failure::rejected(format!("types: {error}; `rg --type-list` lists them")))
 }

@@ -1,6 +1,8 @@
 //! Syntax-tree patterns: compiling them, and finding them in files.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use ast_grep_core::matcher::{MatcherExt, PatternNode};
 use ast_grep_core::{AstGrep, Matcher, NodeMatch, Pattern};
@@ -8,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::index::grams::Needs;
 use crate::language::Language;
 use crate::rpc::Cancel;
 use crate::syntax_tree::Parsed;
+use crate::text::Text;
 use crate::workspace::{Selection, Session, Source};
 
 pub type Match<'t> = NodeMatch<'t, Parsed>;
-pub type Root = AstGrep<Parsed>;
 
 /// A pattern in one language, and the texts that every match of it contains.
 pub struct Compiled {
@@ -41,37 +44,88 @@ impl Compiled {
         })
     }
 
-    /// Whether a text can contain a match at all: cheap, and spares the parser most files.
-    pub fn may_match(&self, bytes: &[u8]) -> bool {
-        self.literals
-            .iter()
-            .all(|literal| memchr::memmem::find(bytes, literal.as_bytes()).is_some())
+    /// Where a match may be: the places of the literal that is found least often. `None` if a
+    /// literal is missing, so that nothing matches and the text need not be parsed; all places
+    /// if the pattern has no literal.
+    fn places(&self, bytes: &[u8]) -> Option<Places> {
+        let mut rarest: Option<Vec<usize>> = None;
+        for literal in &self.literals {
+            let most = rarest.as_ref().map_or(usize::MAX, Vec::len);
+            let found: Vec<usize> = memchr::memmem::find_iter(bytes, literal.as_bytes())
+                .take(most)
+                .collect();
+            if found.is_empty() {
+                return None;
+            }
+            if found.len() < most {
+                rarest = Some(found);
+            }
+        }
+        Some(Places(rarest))
     }
 
-    /// The matches in the order of the text, nested ones too, until `each` answers false.
-    pub fn each_match<'t>(
+    /// Whether a text has all literals of the pattern.
+    pub fn may_match(&self, bytes: &[u8]) -> bool {
+        self.places(bytes).is_some()
+    }
+
+    /// The signature that texts with a match have.
+    pub fn needs(&self) -> Needs {
+        Needs::of_literals(self.literals.iter().map(String::as_str))
+    }
+
+    /// The matches in a text in the order they begin, nested ones too, until `each` answers
+    /// false. The text is parsed, or its tree taken from memory, only if it can match.
+    pub fn each_match(
         &self,
-        root: &'t Root,
+        session: &Session<'_>,
+        source: &Source,
+        text: &Arc<Text>,
         cancel: &Cancel,
-        mut each: impl FnMut(Match<'t>) -> bool,
+        mut each: impl FnMut(Match<'_>) -> bool,
     ) -> Outcome<()> {
+        let Some(places) = self.places(&text.bytes) else {
+            return Ok(());
+        };
+        let parsed = session.parse(source, text, self.language.grammar, cancel)?;
+        let root = AstGrep::doc(parsed);
         let kinds = self.pattern.potential_kinds();
-        for (count, node) in root.root().dfs().enumerate() {
-            if count % 4096 == 0 {
+        let mut pending = vec![root.root()];
+        let mut visited = 0usize;
+        while let Some(node) = pending.pop() {
+            visited += 1;
+            if visited.is_multiple_of(4096) {
                 cancel.check()?;
             }
-            if let Some(kinds) = &kinds
-                && !kinds.contains(node.kind_id().into())
-            {
-                continue;
-            }
-            if let Some(found) = self.pattern.match_node(node)
+            let possible = kinds
+                .as_ref()
+                .is_none_or(|kinds| kinds.contains(node.kind_id().into()));
+            if possible
+                && let Some(found) = self.pattern.match_node(node.clone())
                 && !each(found)
             {
                 break;
             }
+            let first = pending.len();
+            pending.extend(
+                node.children()
+                    .filter(|child| places.any_in(&child.range())),
+            );
+            pending[first..].reverse();
         }
         Ok(())
+    }
+}
+
+/// Ascending offsets, one of which lies in every match; none if nothing is known.
+struct Places(Option<Vec<usize>>);
+
+impl Places {
+    fn any_in(&self, range: &Range<usize>) -> bool {
+        self.0.as_ref().is_none_or(|places| {
+            let next = places.partition_point(|&place| place < range.start);
+            places.get(next).is_some_and(|&place| place < range.end)
+        })
     }
 }
 
@@ -146,7 +200,7 @@ impl Query {
     /// The selected files that have a language, with the pattern compiled for all of those.
     pub fn files(
         &mut self,
-        session: &Session,
+        session: &Session<'_>,
         selection: &Selection,
         cancel: &Cancel,
     ) -> Outcome<Vec<Source>> {
@@ -154,7 +208,7 @@ impl Query {
         let mut sources = session.select(selection, cancel)?;
         let fixed = self.fixed;
         sources.retain(|source| {
-            let language = Language::of(&source.path);
+            let language = Language::of(source.path());
             match fixed {
                 // A file that was named is read as the language that was named.
                 Some(_) if explicit => true,
@@ -164,7 +218,7 @@ impl Query {
         });
         if fixed.is_none() {
             for source in &sources {
-                if let Some(language) = Language::of(&source.path) {
+                if let Some(language) = Language::of(source.path()) {
                     self.compile(language);
                 }
             }
@@ -185,6 +239,15 @@ impl Query {
     pub fn for_path(&self, path: &str) -> Option<&Compiled> {
         let language = self.fixed.or_else(|| Language::of(path))?;
         self.compiled.get(language.name)?.as_ref().ok()
+    }
+
+    /// The signature that files with a match have, as far as all languages agree on it.
+    pub fn needs(&self) -> Needs {
+        let mut compiled = self.compiled();
+        match (compiled.next(), compiled.next()) {
+            (Some(only), None) => only.needs(),
+            _ => Needs::nothing(),
+        }
     }
 
     pub fn compiled(&self) -> impl Iterator<Item = &Compiled> {

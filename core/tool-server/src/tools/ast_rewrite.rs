@@ -1,19 +1,20 @@
 //! `ast_rewrite`: edits that turn code of one shape into another (a dry run).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use ast_grep_core::AstGrep;
 use ast_grep_core::replacer::TemplateFix;
 use serde_json::{Value, json};
 
-use super::ast::{Compiled, Query, Root, pattern_schema};
+use super::ast::{Compiled, Query, pattern_schema};
 use super::rewriting::{Change, Rewriting, whole_text_schema};
+use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
 use crate::rpc::Cancel;
-use crate::syntax_tree::Parsed;
-use crate::workspace::{Selection, Workspaces};
+use crate::text::Text;
+use crate::workspace::{Selection, Session, Source, Workspaces};
 
 pub const TOOL: Tool = Tool {
     name: "ast_rewrite",
@@ -54,35 +55,51 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         selected: sources.len(),
         ..Rewriting::default()
     };
-    for source in sources {
-        cancel.check()?;
-        let Some(compiled) = query.for_path(&source.path) else {
-            continue;
-        };
-        let text = match source.load() {
-            Ok(text) => text,
-            Err(reason) => {
-                rewriting.skip(&source.path, reason);
-                continue;
-            }
-        };
-        let code = match text.editable() {
-            Ok(code) => code,
-            Err(reason) => {
-                rewriting.skip(&source.path, reason);
-                continue;
-            }
-        };
-        if !compiled.may_match(&text.bytes) {
-            continue;
-        }
-        let parsed =
-            Parsed::new(&text, compiled.language.grammar, cancel).ok_or_else(Failure::cancelled)?;
-        let root = AstGrep::doc(parsed);
-        let changes = changes(compiled, &templates[compiled.language.name], &root, cancel)?;
-        rewriting.add(&source.path, &text, code, changes, whole);
+    let pending = candidates(&session, &sources, &query.needs());
+    let parts = in_parts(&pending, cancel, |part| {
+        rewrite_part(&query, &templates, &session, part, whole, cancel)
+    })?;
+    for part in parts {
+        rewriting.append(part);
     }
     rewriting.report()
+}
+
+fn rewrite_part(
+    query: &Query,
+    templates: &HashMap<&'static str, TemplateFix>,
+    session: &Session<'_>,
+    pending: &[Pending<'_>],
+    whole: bool,
+    cancel: &Cancel,
+) -> Outcome<Rewriting> {
+    let mut rewriting = Rewriting::default();
+    for pending in pending {
+        cancel.check()?;
+        let path = pending.source.path();
+        let Some(compiled) = query.for_path(path) else {
+            continue;
+        };
+        let loaded = pending.load(session);
+        let text = match loaded {
+            Ok(text) => text,
+            Err(reason) => {
+                rewriting.skip(path, reason);
+                continue;
+            }
+        };
+        match text.editable() {
+            Ok(code) => {
+                let template = &templates[compiled.language.name];
+                let changes = changes(compiled, template, session, pending.source, &text, cancel)?;
+                rewriting.add(path, &text, code, changes, whole);
+            }
+            // Only what could have matched is worth telling.
+            Err(reason) if compiled.may_match(&text.bytes) => rewriting.skip(path, reason),
+            Err(_) => {}
+        }
+    }
+    Ok(rewriting)
 }
 
 fn template(compiled: &Compiled, rewrite: &str) -> Outcome<TemplateFix> {
@@ -105,12 +122,14 @@ fn template(compiled: &Compiled, rewrite: &str) -> Outcome<TemplateFix> {
 fn changes(
     compiled: &Compiled,
     template: &TemplateFix,
-    root: &Root,
+    session: &Session<'_>,
+    source: &Source,
+    text: &Arc<Text>,
     cancel: &Cancel,
 ) -> Outcome<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     let mut end = 0;
-    compiled.each_match(root, cancel, |found| {
+    compiled.each_match(session, source, text, cancel, |found| {
         let edit = found.make_edit(&compiled.pattern, template);
         // Matches come in the order of their starts, outer ones before those inside them.
         if edit.position >= end {

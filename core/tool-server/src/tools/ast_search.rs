@@ -1,19 +1,18 @@
 //! `ast_search`: code that has the shape of a pattern.
 
-use ast_grep_core::AstGrep;
 use ast_grep_core::meta_var::MetaVariable;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::ast::{Match, Query, pattern_schema};
 use super::grep::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::rpc::Cancel;
-use crate::syntax_tree::Parsed;
 use crate::text::Locator;
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::{Selection, Session, Workspaces};
 
 pub const TOOL: Tool = Tool {
     name: "ast_search",
@@ -57,6 +56,7 @@ struct Matches {
     matches: Vec<Found>,
     files: usize,
     total: usize,
+    selected: usize,
     truncated: bool,
 }
 
@@ -68,52 +68,68 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     args.finish()?;
 
     let sources = query.files(&session, &selection, cancel)?;
-    let mut matches = Vec::new();
-    let (mut files, mut truncated) = (0, false);
-    for source in sources {
-        cancel.check()?;
-        let Some(compiled) = query.for_path(&source.path) else {
-            continue;
-        };
-        let Ok(text) = source.load() else { continue };
-        if text.editable().is_err() || !compiled.may_match(&text.bytes) {
-            continue;
-        }
-        let Some(parsed) = Parsed::new(&text, compiled.language.grammar, cancel) else {
-            break;
-        };
-        let root = AstGrep::doc(parsed);
-        let mut locator = Locator::new(&text.bytes);
-        let before = matches.len();
-        compiled.each_match(&root, cancel, |found| {
-            if matches.len() == limit {
-                truncated = true;
-                return false;
-            }
-            matches.push(describe(&source.path, &found, &mut locator));
-            true
-        })?;
-        files += usize::from(matches.len() > before);
-        if truncated {
-            break;
-        }
-    }
+    let pending = candidates(&session, &sources, &query.needs());
+    let parts = in_parts(&pending, cancel, |part| {
+        find(&query, &session, part, limit, cancel)
+    })?;
     cancel.check()?;
-    let total = matches.len();
-    let more = if truncated {
+    let mut result = Matches {
+        matches: Vec::new(),
+        files: 0,
+        total: 0,
+        selected: sources.len(),
+        truncated: false,
+    };
+    for found in parts.into_iter().flatten() {
+        if result.matches.len() == limit {
+            result.truncated = true;
+            break;
+        }
+        let last = result.matches.last();
+        result.files += usize::from(last.is_none_or(|last: &Found| last.path != found.path));
+        result.matches.push(found);
+    }
+    result.total = result.matches.len();
+    let more = if result.truncated {
         " (more were left out)"
     } else {
         ""
     };
-    Report::new(
-        format!("{total} matches in {files} files{more}"),
-        &Matches {
-            matches,
-            files,
-            total,
-            truncated,
-        },
-    )
+    let summary = format!("{} matches in {} files{more}", result.total, result.files);
+    Report::new(summary, &result)
+}
+
+/// The matches in some files, one more than the limit at most.
+fn find(
+    query: &Query,
+    session: &Session<'_>,
+    pending: &[Pending<'_>],
+    limit: usize,
+    cancel: &Cancel,
+) -> Outcome<Vec<Found>> {
+    let mut matches = Vec::new();
+    for pending in pending {
+        cancel.check()?;
+        let path = pending.source.path();
+        let Some(compiled) = query.for_path(path) else {
+            continue;
+        };
+        let Ok(text) = pending.load(session) else {
+            continue;
+        };
+        if text.editable().is_err() {
+            continue;
+        }
+        let mut locator = Locator::new(&text.bytes);
+        compiled.each_match(session, pending.source, &text, cancel, |found| {
+            matches.push(describe(path, &found, &mut locator));
+            matches.len() <= limit
+        })?;
+        if matches.len() > limit {
+            break;
+        }
+    }
+    Ok(matches)
 }
 
 fn describe(path: &str, found: &Match<'_>, locator: &mut Locator<'_>) -> Found {

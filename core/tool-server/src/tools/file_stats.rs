@@ -53,7 +53,9 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     };
     for source in session.select(&selection, cancel)? {
         cancel.check()?;
-        let Ok(text) = source.load() else { continue };
+        let Ok(text) = session.load(&source) else {
+            continue;
+        };
         if text.is_binary() {
             all.binary += 1;
             continue;
@@ -63,7 +65,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         let lines = newlines + usize::from(unfinished);
         for stats in [
             &mut all.total,
-            all.languages.entry(kind(&source.path)).or_default(),
+            all.languages.entry(kind(source.path())).or_default(),
         ] {
             stats.files += 1;
             stats.lines += lines;

@@ -8,7 +8,7 @@ use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::rpc::Cancel;
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::{Selection, Source, Workspaces};
 
 const DEFAULT_LIMIT: usize = 100_000;
 
@@ -44,7 +44,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     args.finish()?;
 
     let sources = session.select(&selection, cancel)?;
-    let paths: Vec<&str> = sources.iter().take(limit).map(|s| &*s.path).collect();
+    let paths: Vec<&str> = sources.iter().take(limit).map(Source::path).collect();
     let truncated = sources.len() > limit;
     let more = if truncated {
         " (more were left out)"

@@ -1,15 +1,22 @@
 //! `grep`: lines that match a regular expression.
 
+use std::sync::Arc;
+
+use grep::matcher::Matcher;
+use grep::regex::RegexMatcher;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
-use crate::pattern::{Syntax, compile};
+use crate::index::grams::Needs;
+use crate::pattern::{Syntax, compile, has_text_anchor};
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, Found, searcher};
-use crate::workspace::{Selection, Workspaces};
+use crate::text::Text;
+use crate::workspace::{Selection, Session, Source, Workspaces};
 
 pub const MAX_LIMIT: usize = 100_000_000;
 pub const DEFAULT_LIMIT: usize = 1000;
@@ -76,27 +83,157 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     let selection = Selection::from_args(&mut args)?;
     args.finish()?;
 
-    let matcher = compile(&[&pattern], syntax)?;
-    let mut searcher = searcher(syntax.multiline, context);
-    let mut collector = Collector::new(&matcher, cancel, limit, count_only);
-    let mut counts = Vec::new();
-    let sources = session.select(&selection, cancel)?;
-    let selected = sources.len();
-    for source in sources {
-        let Ok(text) = source.load() else { continue };
-        let count = collector.search(&mut searcher, &source.path, &text)?;
-        if count > 0 {
-            counts.push(Count {
-                path: source.path,
-                count,
-            });
-        }
-        if collector.is_full() {
-            break;
-        }
+    let search = Search {
+        matcher: compile(&[&pattern], syntax)?,
+        single: Vec::new(),
+        needs: Needs::of_patterns(&[&pattern], syntax),
+        multiline: syntax.multiline,
+        line_buffered: has_text_anchor(&[&pattern], syntax),
+        context,
+        count_only,
+        limit,
+    };
+    search.run(&session, &session.select(&selection, cancel)?, cancel)
+}
+
+/// A search for one pattern or several, ready to run over files.
+pub struct Search {
+    /// Finds any of the patterns.
+    pub matcher: RegexMatcher,
+    /// Each by itself, if matches are to name their patterns.
+    pub single: Vec<RegexMatcher>,
+    pub needs: Needs,
+    pub multiline: bool,
+    /// See [`has_text_anchor`].
+    pub line_buffered: bool,
+    pub context: Context,
+    pub count_only: bool,
+    pub limit: usize,
+}
+
+/// What a part of the files gave.
+struct Part {
+    found: Vec<Found>,
+    counts: Vec<Count>,
+    total: usize,
+    truncated: bool,
+}
+
+impl Search {
+    pub fn run(
+        &self,
+        session: &Session<'_>,
+        sources: &[Source],
+        cancel: &Cancel,
+    ) -> Outcome<Report> {
+        let pending = candidates(session, sources, &self.needs);
+        let parts = in_parts(&pending, cancel, |part| self.part(session, part, cancel))?;
+        cancel.check()?;
+        self.report(parts, sources.len())
     }
-    cancel.check()?;
-    report(collector, counts, selected)
+
+    fn part(
+        &self,
+        session: &Session<'_>,
+        pending: &[Pending<'_>],
+        cancel: &Cancel,
+    ) -> Outcome<Part> {
+        let mut searcher = searcher(self.multiline, self.context);
+        let mut collector = Collector::new(&self.matcher, cancel, self.limit, self.count_only);
+        collector.line_buffered = self.line_buffered;
+        let several = !self.single.is_empty();
+        let mut counts = Vec::new();
+        for pending in pending {
+            let Ok(text) = pending.load(session) else {
+                continue;
+            };
+            let before = collector.found.len();
+            let on_disk = || session.full_path(pending.source);
+            let path = pending.source.path();
+            let count = collector.search(&mut searcher, path, &text, on_disk)?;
+            for found in collector.found[before..].iter_mut().filter(|_| several) {
+                cancel.check()?;
+                found.patterns = self.patterns_of(found, &text);
+            }
+            if count > 0 {
+                counts.push(Count {
+                    path: path.to_owned(),
+                    count,
+                });
+            }
+            if collector.is_full() {
+                break;
+            }
+        }
+        Ok(Part {
+            found: collector.found,
+            counts,
+            total: collector.total,
+            truncated: collector.truncated,
+        })
+    }
+
+    /// The patterns that match where a match of any begins.
+    fn patterns_of(&self, found: &Found, text: &Text) -> Vec<usize> {
+        // The bytes of a binary file are not held, but the matching line is.
+        let (bytes, at) = match text.binary {
+            Some(_) => (found.text.as_bytes(), None),
+            None => (&*text.bytes, usize::try_from(found.byte_offset).ok()),
+        };
+        let from = at.unwrap_or(0);
+        // Without `multiline` the line is all that counts, and a miss stays cheap.
+        let end = match memchr::memchr(b'\n', &bytes[from..]) {
+            Some(newline) if !self.multiline => from + newline,
+            _ => bytes.len(),
+        };
+        let matches_here = |matcher: &RegexMatcher| {
+            let found = matcher.find_at(&bytes[..end], from).ok().flatten();
+            found.is_some_and(|found| at.is_none_or(|at| found.start() == at))
+        };
+        (0..self.single.len())
+            .filter(|&index| matches_here(&self.single[index]))
+            .collect()
+    }
+
+    fn report(&self, parts: Vec<Part>, selected: usize) -> Outcome<Report> {
+        let mut result = Matches {
+            matches: Vec::new(),
+            counts: self.count_only.then(Vec::new),
+            files: 0,
+            total: 0,
+            selected,
+            truncated: false,
+        };
+        for part in parts {
+            let room = self.limit - result.matches.len();
+            result.truncated |= part.truncated || part.found.len() > room;
+            let mut last_file = None;
+            for found in part.found.into_iter().take(room) {
+                if last_file.as_ref() != Some(&found.path) {
+                    result.files += 1;
+                    last_file = Some(Arc::clone(&found.path));
+                }
+                result.matches.push(found);
+            }
+            if let Some(counts) = &mut result.counts {
+                result.files += part.counts.len();
+                result.total += part.total;
+                counts.extend(part.counts);
+            } else if result.truncated {
+                break;
+            }
+        }
+        if !self.count_only {
+            result.total = result.matches.len();
+        }
+        let more = if result.truncated {
+            " (more were left out)"
+        } else {
+            ""
+        };
+        let summary = format!("{} matches in {} files{more}", result.total, result.files);
+        Report::new(summary, &result)
+    }
 }
 
 pub fn context(args: &mut Args) -> Outcome<Context> {
@@ -104,24 +241,4 @@ pub fn context(args: &mut Args) -> Outcome<Context> {
         before: args.number("contextBefore", 0, MAX_CONTEXT)?.unwrap_or(0),
         after: args.number("contextAfter", 0, MAX_CONTEXT)?.unwrap_or(0),
     })
-}
-
-pub fn report(collector: Collector<'_>, counts: Vec<Count>, selected: usize) -> Outcome<Report> {
-    let (files, total, truncated) = (counts.len(), collector.total, collector.truncated);
-    let more = if truncated {
-        " (more were left out)"
-    } else {
-        ""
-    };
-    Report::new(
-        format!("{total} matches in {files} files{more}"),
-        &Matches {
-            matches: collector.found,
-            counts: collector.count_only.then_some(counts),
-            files,
-            total,
-            selected,
-            truncated,
-        },
-    )
 }

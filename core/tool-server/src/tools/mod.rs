@@ -15,6 +15,7 @@ mod outline_kinds;
 mod read;
 mod replace;
 mod rewriting;
+mod scan;
 mod schema;
 mod syntax;
 

@@ -7,10 +7,9 @@ use tree_sitter::Node;
 use super::outline_kinds::{Rule, rules};
 use super::{Report, Skipped, Tool, schema};
 use crate::args::Args;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::language::Language;
 use crate::rpc::Cancel;
-use crate::syntax_tree::Parsed;
 use crate::text::{Locator, Text};
 use crate::workspace::{Selection, Workspaces};
 
@@ -78,14 +77,14 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     };
     for source in session.select(&selection, cancel)? {
         cancel.check()?;
-        let Some(language) = Language::of(&source.path) else {
+        let Some(language) = Language::of(source.path()) else {
             continue;
         };
         let rules = rules(language.name);
         if rules.is_empty() {
             continue;
         }
-        let loaded = source.load().and_then(|text| {
+        let loaded = session.load(&source).and_then(|text| {
             text.editable()
                 .map_err(str::to_owned)
                 .map(|_| ())
@@ -95,13 +94,13 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
             Ok(text) => text,
             Err(reason) => {
                 result.skipped.push(Skipped {
-                    path: source.path,
+                    path: source.path().to_owned(),
                     reason,
                 });
                 continue;
             }
         };
-        let parsed = Parsed::new(&text, language.grammar, cancel).ok_or_else(Failure::cancelled)?;
+        let parsed = session.parse(&source, &text, language.grammar, cancel)?;
         let mut outline = Outline {
             text: &text,
             rules,
@@ -111,7 +110,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         };
         outline.visit(parsed.tree.root_node(), 0);
         result.files.push(FileSymbols {
-            path: source.path,
+            path: source.path().to_owned(),
             language: language.name,
             symbols: outline.symbols,
         });

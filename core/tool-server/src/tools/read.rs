@@ -58,14 +58,14 @@ fn run(workspaces: &Workspaces, mut args: Args, _cancel: &Cancel) -> Outcome<Rep
     }
     args.finish()?;
 
-    let text = source
-        .load()
-        .map_err(|reason| Failure::rejected(format!("{}: {reason}", source.path)))?;
+    let path = source.path().to_owned();
+    let text = session
+        .load(&source)
+        .map_err(|reason| Failure::rejected(format!("{path}: {reason}")))?;
     if text.is_binary() {
         return Err(Failure::rejected(format!(
             "{} is a binary file of {} bytes",
-            source.path,
-            text.bytes.len()
+            path, text.size_bytes
         )));
     }
     let (content, encoding) = match std::str::from_utf8(&text.bytes) {
@@ -81,28 +81,24 @@ fn run(workspaces: &Workspaces, mut args: Args, _cancel: &Cancel) -> Outcome<Rep
     if first > total_lines.max(1) {
         return Err(Failure::rejected(format!(
             "startLine {first} lies after the last line of {}: it has {total_lines}",
-            source.path
+            path
         )));
     }
     let last = end.unwrap_or(total_lines).min(total_lines);
     let part = lines.get(first - 1..last).unwrap_or_default().concat();
     Report::new(
-        format!(
-            "{} lines of {}",
-            last + 1 - first.min(last + 1),
-            source.path
-        ),
+        format!("{} lines of {}", last + 1 - first.min(last + 1), path),
         &Content {
             text: part,
             start_line: first,
             end_line: last,
             total_lines,
             sha256: text.sha256(),
-            size_bytes: text.bytes.len(),
+            size_bytes: text.size_bytes,
             bom: text.bom.name(),
             encoding,
             eol: eol(&text.bytes),
-            path: source.path,
+            path,
         },
     )
 }

@@ -1,17 +1,22 @@
 //! `replace`: edits that replace what a regular expression matches (a dry run).
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 
 use grep::matcher::{Captures, Match, Matcher};
 use grep::regex::RegexMatcher;
 use serde_json::{Value, json};
 
 use super::rewriting::{Change, Rewriting, whole_text_schema};
+use super::scan::candidates;
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::index::grams::Needs;
 use crate::pattern::{Syntax, compile};
 use crate::rpc::Cancel;
+use crate::search::{Collector, Context, searcher};
+use crate::text::Text;
 use crate::workspace::{Selection, Workspaces};
 
 pub const TOOL: Tool = Tool {
@@ -62,12 +67,14 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         selected: sources.len(),
         ..Rewriting::default()
     };
-    for source in sources {
+    let needs = Needs::of_patterns(&[&pattern], syntax);
+    for pending in candidates(&session, &sources, &needs) {
         cancel.check()?;
-        let text = match source.load() {
+        let path = pending.source.path();
+        let text = match pending.load(&session) {
             Ok(text) => text,
             Err(reason) => {
-                rewriting.skip(&source.path, reason);
+                rewriting.skip(path, reason);
                 continue;
             }
         };
@@ -76,13 +83,15 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
                 let crlf = memchr::memmem::find(&text.bytes, b"\r\n").is_some();
                 let replacer = if crlf { &windows } else { &unix };
                 let changes = replacer.changes(content, cancel)?;
-                rewriting.add(&source.path, &text, content, changes, whole);
+                rewriting.add(path, &text, content, changes, whole);
             }
             // Only what would have matched is worth telling.
-            Err(reason) if unix.matcher.is_match(&text.bytes).unwrap_or(false) => {
-                rewriting.skip(&source.path, reason);
+            Err(reason) => {
+                let on_disk = || session.full_path(pending.source);
+                if unix.found_in(path, &text, on_disk, cancel)? {
+                    rewriting.skip(path, reason);
+                }
             }
-            Err(_) => {}
         }
     }
     rewriting.report()
@@ -92,6 +101,7 @@ struct Replacer<'a> {
     matcher: RegexMatcher,
     replacement: &'a str,
     literal: bool,
+    multiline: bool,
 }
 
 impl<'a> Replacer<'a> {
@@ -104,7 +114,21 @@ impl<'a> Replacer<'a> {
             matcher,
             replacement,
             literal: syntax.literal,
+            multiline: syntax.multiline,
         })
+    }
+
+    /// Whether a text that cannot be edited has a match.
+    fn found_in(
+        &self,
+        path: &str,
+        text: &Text,
+        on_disk: impl FnOnce() -> PathBuf,
+        cancel: &Cancel,
+    ) -> Outcome<bool> {
+        let mut searcher = searcher(self.multiline, Context::default());
+        let mut collector = Collector::new(&self.matcher, cancel, 1, true);
+        Ok(collector.search(&mut searcher, path, text, on_disk)? > 0)
     }
 
     fn changes(&self, text: &str, cancel: &Cancel) -> Outcome<Vec<Change>> {

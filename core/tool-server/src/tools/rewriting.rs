@@ -91,6 +91,13 @@ impl Rewriting {
         });
     }
 
+    /// Adds what other files gave.
+    pub fn append(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.skipped.extend(other.skipped);
+        self.total += other.total;
+    }
+
     pub fn skip(&mut self, path: &str, reason: impl Into<String>) {
         self.skipped.push(Skipped {
             path: path.to_owned(),

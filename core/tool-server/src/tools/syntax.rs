@@ -6,10 +6,9 @@ use tree_sitter::Node;
 
 use super::{Report, Skipped, Tool, schema};
 use crate::args::Args;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::language::Language;
 use crate::rpc::Cancel;
-use crate::syntax_tree::Parsed;
 use crate::text::{Locator, Text};
 use crate::workspace::{Selection, Workspaces};
 
@@ -77,14 +76,14 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     };
     for source in session.select(&selection, cancel)? {
         cancel.check()?;
-        let Some(language) = fixed.or_else(|| Language::of(&source.path)) else {
+        let Some(language) = fixed.or_else(|| Language::of(source.path())) else {
             continue;
         };
-        let text = match source.load() {
+        let text = match session.load(&source) {
             Ok(text) => text,
             Err(reason) => {
                 result.skipped.push(Skipped {
-                    path: source.path,
+                    path: source.path().to_owned(),
                     reason,
                 });
                 continue;
@@ -92,16 +91,16 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         };
         if let Err(reason) = text.editable() {
             result.skipped.push(Skipped {
-                path: source.path,
+                path: source.path().to_owned(),
                 reason: reason.into(),
             });
             continue;
         }
-        let parsed = Parsed::new(&text, language.grammar, cancel).ok_or_else(Failure::cancelled)?;
+        let parsed = session.parse(&source, &text, language.grammar, cancel)?;
         let (errors, first) = mistakes(parsed.tree.root_node(), &text);
         result.errors += errors;
         result.files.push(FileErrors {
-            path: source.path,
+            path: source.path().to_owned(),
             language: language.name,
             errors,
             first,

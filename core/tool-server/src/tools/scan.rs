@@ -1,0 +1,75 @@
+//! Going through many files: leaving out what cannot match, and sharing large work out.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::failure::Outcome;
+use crate::index::grams::Needs;
+use crate::index::store::Candidate;
+use crate::rpc::Cancel;
+use crate::text::Text;
+use crate::workspace::{Session, Source};
+
+/// Work above either of these is shared among the cores; below, several calls at once keep
+/// them busy better than the parts of one.
+const MANY_UNREAD: usize = 64;
+const MANY_BYTES: usize = 8 << 20;
+const FILES_A_PART: usize = 16;
+
+/// A file that may match, with its text if that is in memory.
+pub struct Pending<'s> {
+    pub source: &'s Source,
+    text: Option<Arc<Text>>,
+}
+
+impl Pending<'_> {
+    /// The text, or why it cannot be read.
+    pub fn load(&self, session: &Session<'_>) -> Result<Arc<Text>, String> {
+        match &self.text {
+            Some(text) => Ok(Arc::clone(text)),
+            None => session.load(self.source),
+        }
+    }
+}
+
+/// Leaves out the files whose signatures say that they cannot match.
+pub fn candidates<'s>(
+    session: &Session<'_>,
+    sources: &'s [Source],
+    needs: &Needs,
+) -> Vec<Pending<'s>> {
+    let pending = |source| match session.candidate(source, needs) {
+        Candidate::No => None,
+        Candidate::Loaded(text) => Some(Pending {
+            source,
+            text: Some(text),
+        }),
+        Candidate::Unloaded => Some(Pending { source, text: None }),
+    };
+    sources.iter().filter_map(pending).collect()
+}
+
+/// Runs `part` over consecutive parts of the files, in parallel if there is much to do, and
+/// gives the results in the files' order.
+pub fn in_parts<'s, T: Send>(
+    pending: &[Pending<'s>],
+    cancel: &Cancel,
+    part: impl Fn(&[Pending<'s>]) -> Outcome<T> + Sync,
+) -> Outcome<Vec<T>> {
+    let unread = pending.iter().filter(|p| p.text.is_none()).count();
+    let bytes: usize = pending
+        .iter()
+        .filter_map(|p| p.text.as_ref().map(|text| text.bytes.len()))
+        .sum();
+    if unread <= MANY_UNREAD && bytes <= MANY_BYTES {
+        return Ok(vec![part(pending)?]);
+    }
+    pending
+        .par_chunks(FILES_A_PART)
+        .map(|chunk| {
+            cancel.check()?;
+            part(chunk)
+        })
+        .collect()
+}
