@@ -78,7 +78,7 @@ class LastStats(Struct, frozen=True):
 
 
 class Orchestrator:
-    """Missions of one workspace. Open it with :meth:`open`, close it with :meth:`close`."""
+    """Missions of one workspace. Open it with :meth:`open`, close it with :meth:`close`.
 
     Args:
         services: what the missions run on; closed with it.
