@@ -50,6 +50,7 @@ HARD_EXIT_S = 12.0
 _SWITCH_INTERVAL_S = 0.001
 _CANCEL_S = 1.0
 _FLUSH_S = 1.0
+_ABRUPT_FLUSH_S = 0.2  # to a client that did not ask for the end, and may be gone
 
 
 def run(
@@ -230,7 +231,8 @@ class Session:
     def _close_wire(self, reader: WireReader, writer: WireWriter) -> None:
         if reader.close():
             os.close(self._wire.input_fd)
-        if not writer.close(_FLUSH_S):
+        orderly = self._server.protocol.shut_down
+        if not writer.close(_FLUSH_S if orderly else _ABRUPT_FLUSH_S):
             logger.warning("the client did not read all that was sent to it")
         if writer.ended:
             os.close(self._wire.output_fd)
