@@ -33,12 +33,13 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class MissionAccepted(Event, frozen=True, tag="accepted"):
-    """A request became a mission."""
+    """A request became a mission. ``plan_file`` is where its plan came from, if from a file."""
 
     text: str
     mode: Mode = Mode.NORMAL
     backend: str = "builtin"
     dry_run: bool = False
+    plan_file: str = ""
 
 
 class MissionPlanned(Event, frozen=True, tag="planned"):

@@ -16,18 +16,19 @@ from msgspec import Struct
 
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.errors import MissingFile, PlanError, RequestError
-from orchestrator_core.events import MissionFinished, MissionUndone
+from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.restore import revert
+from orchestrator_core.records import TaskState
 from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterable
+    from pathlib import Path
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -166,9 +167,12 @@ class Orchestrator:
             raise PlanError(problems, source=path)
         if not parsed.plan.tasks:
             raise RequestError(f"{path} has no tasks")
+        plan = _to_be_done(parsed.plan)
+        if all(task.state is TaskState.DONE for task in plan.tasks):
+            raise RequestError(f"{path}: all tasks are done; untick what is to be done again")
         return MissionRequest(
-            text=parsed.plan.title or path,
-            plan=parsed.plan,
+            text=plan.title or path,
+            plan=plan,
             plan_file=path,
             mode=request.mode,
             backend=request.backend,
@@ -214,11 +218,39 @@ class Orchestrator:
         if not request.dry_run:
             await self._services.open_journal()
         mission = Mission(_new_id(), request)
-        self._missions[mission.id] = mission
-        conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
-        self._conducting.add(conducting)
-        conducting.add_done_callback(self._conducting.discard)
+        self._begin(mission, backend, plan)
         return mission
+
+    async def resume(self, mission_id: str | None = None) -> Mission:
+        """Go on with a mission that a crash cut short; the newest such by default.
+
+        Raises:
+            RequestError: there is none.
+            JournalBusy: another live process works on this workspace: nothing was cut short.
+        """
+        await self._services.open_journal()
+        events = history.to_resume(await self._journalled(), mission_id, self._missions)
+        accepted = events[0]
+        assert isinstance(accepted, MissionAccepted)
+        request = MissionRequest(
+            text=accepted.text,
+            plan_file=accepted.plan_file,
+            mode=accepted.mode,
+            backend=accepted.backend,
+        )
+        backend = self._backend(request)
+        mission = Mission(accepted.mission_id, request)
+        for event in events:
+            mission.add(event)
+        self._begin(mission, backend, None)
+        return mission
+
+    async def interrupted(self) -> list[MissionOverview]:
+        """The missions that a crash cut short, the newest first; none while another works."""
+        if await self._services.engine.pool.submit(self._services.owner) is not None:
+            return []
+        cut_short = history.interrupted(await self._journalled(), self._missions)
+        return [history.overview(events) for events in cut_short]
 
     def stop(self, mission_id: str | None, reason: str) -> list[str]:
         """Ask one running mission, or all, to end.
@@ -312,14 +344,21 @@ class Orchestrator:
             conducting.cancel()
         await self._services.close()
 
-    async def _conduct(self, mission: Mission, backend: Backend, plan: Plan) -> None:
+    def _begin(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
+        self._missions[mission.id] = mission
+        conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
+        self._conducting.add(conducting)
+        conducting.add_done_callback(self._conducting.discard)
+
+    async def _conduct(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
+        """Carry the plan out, or without one go on with what the mission has."""
         services = self._services
         commander = Commander(services.engine, mission, backend)
         started = time.monotonic()
         try:
             async with services.engine.concurrency.acquire(role="commander"):
                 with services.mission_running(mission.id):
-                    await commander.run(plan)
+                    await (commander.resume() if plan is None else commander.run(plan))
             diff = await services.diff(commander.rehearsal) if commander.rehearsal else ""
         except BaseException as error:
             mission.crash(error)
@@ -344,6 +383,19 @@ class Orchestrator:
 
     async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)
+
+
+def _to_be_done(plan: Plan) -> Plan:
+    """The plan with all that is not done as pending, whatever became of it in an earlier run."""
+    return msgspec.structs.replace(
+        plan,
+        tasks=tuple(
+            task
+            if task.state is TaskState.DONE
+            else msgspec.structs.replace(task, state=TaskState.PENDING)
+            for task in plan.tasks
+        ),
+    )
 
 
 def _new_id() -> str:

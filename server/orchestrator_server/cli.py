@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     task = commands.add_parser("task", help="carry out a task, with live progress")
     task.add_argument("text", nargs="?", help="what to do, e.g. 'rename load -> read_all in src'")
     task.add_argument("--plan", type=Path, metavar="FILE", help="carry out this plan file instead")
+    task.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="MISSION",
+        help="go on with a mission that was cut short; the newest one by default",
+    )
     task.add_argument("--dry-run", action="store_true", help="show the diff, change nothing")
     task.add_argument("--mode", choices=["normal", "race", "fractal"], help="how tasks are run")
     task.add_argument("--backend", metavar="NAME", help="who plans and works (builtin)")

@@ -90,10 +90,13 @@ def run(options: argparse.Namespace) -> int:
 
 async def _task(this: Run) -> int:
     options = this.options
-    if (options.text is None) == (options.plan is None):
-        raise RequestError("give either a task's text or --plan FILE: see `task --help`")
+    if sum(given is not None for given in (options.text, options.plan, options.resume)) != 1:
+        raise RequestError("give a task's text, --plan FILE or --resume: see `task --help`")
     async with _engine(this) as engine:
-        mission = await engine.start(await _request(engine, options))
+        if options.resume is not None:
+            mission = await engine.resume(options.resume or None)
+        else:
+            mission = await engine.start(await _request(engine, options))
         with (
             _stopping_on_signals(lambda: engine.stop(None, "stopped by the person")),
             this.listener.live(mission.title),

@@ -21,7 +21,7 @@ from orchestrator_core.agents.verbs import (
     patterns,
 )
 from orchestrator_core.errors import PlanError, TaskTextError, ToolRejected
-from orchestrator_core.records import Mode, Problem
+from orchestrator_core.records import Mode, Problem, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,8 @@ def _verbs(plan: Plan) -> Iterator[tuple[Task, Verb]]:
     problems: list[Problem] = []
     found: list[tuple[Task, Verb]] = []
     for task in plan.tasks:
+        if task.state is TaskState.DONE:
+            continue
         texts = [step.text for step in task.steps] or [task.title]
         for text in texts:
             try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,8 +23,10 @@ from orchestrator_core.events import (
     MissionFinished,
     MissionPlanned,
     TaskFinished,
+    TaskStarted,
 )
 from orchestrator_core.mission.engine import MissionProgress
+from orchestrator_core.mission.plan_progress import PlanProgress
 from orchestrator_core.mission.policy import (
     FinishMission,
     MissionPolicy,
@@ -33,6 +35,7 @@ from orchestrator_core.mission.policy import (
     StopTask,
 )
 from orchestrator_core.mission.restore import revert
+from orchestrator_core.mission.resume import settle
 from orchestrator_core.mission.task_run import TaskRun
 from orchestrator_core.records import MissionStatus, Plan, Task, TaskState
 
@@ -48,11 +51,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-APPLY_GRACE_S = 1.5
-"""How long a stop waits for an edit that is being applied: the editor may be asking a person."""
-
 
 class Commander:
     """Runs one mission."""
@@ -67,6 +65,7 @@ class Commander:
         self._tasks: dict[str, Task] = {}
         self._shares: dict[str, float] = {}  # of running tasks: how far each is, 0 to 1
         self._ended = 0
+        self._progress: PlanProgress | None = None
         self._started = engine.clock()
         self._pool_before = engine.pool.stats()
         self._task_run = TaskRun(engine, mission, backend, self._emit)
@@ -79,7 +78,6 @@ class Commander:
     async def run(self, plan: Plan) -> None:
         """Carry the plan out; when it returns, the mission's state is final."""
         request = self._mission.request
-        self._tasks = {task.id: task for task in plan.tasks}
         self._emit(
             MissionAccepted(
                 mission_id=self._mission.id,
@@ -87,13 +85,51 @@ class Commander:
                 mode=request.mode,
                 backend=self._backend.name,
                 dry_run=request.dry_run,
+                plan_file=request.plan_file,
             )
         )
         planned = MissionPlanned(mission_id=self._mission.id, plan=plan)
         self._emit(planned)
-        status, reason = await self._conduct(planned)
+        await self._end(*await self._conduct(planned))
+
+    async def resume(self) -> None:
+        """Go on with a mission that was cut short, from the events that it has.
+
+        One that was about to end is brought to that end.
+
+        Raises:
+            EditError: what a task had begun to change cannot be taken back; nothing is lost, and
+                it can be tried again.
+        """
+        plan = self._mission.state.plan
+        if plan is None:
+            await self._end(MissionStatus.CANCELLED, "cut short before it had a plan")
+            return
+        await settle(self._engine, self._mission, self._emit)
+        states = {task.id: task.state for task in self._mission.state.tasks.values()}
+        if not {TaskState.FAILED, TaskState.CANCELLED} & set(states.values()):
+            done = [task for task in plan.tasks if states[task.id] is TaskState.DONE]
+            tasks = [msgspec.structs.replace(task, state=states[task.id]) for task in plan.tasks]
+            log.info("%s goes on with %d of %d done", self._mission.id, len(done), len(tasks))
+            left = msgspec.structs.replace(plan, tasks=tuple(tasks))
+            planned = MissionPlanned(mission_id=self._mission.id, plan=left)
+            await self._end(*await self._conduct(planned))
+            return
+        for task_id, state in states.items():
+            if state in (TaskState.PENDING, TaskState.RUNNING):
+                self._finish_task(task_id, TaskState.CANCELLED, "not started: the mission ended")
+        failed = TaskState.FAILED in states.values()
+        reasons = [task.reason for task in self._mission.state.tasks.values() if task.reason]
+        status = MissionStatus.FAILED if failed else MissionStatus.CANCELLED
+        await self._end(status, reasons[0] if reasons else "")
+
+    async def _end(self, status: MissionStatus, reason: str) -> None:
+        """Take back what a failed mission applied, show and journal the end."""
         if status is MissionStatus.FAILED and self.rehearsal is None:
             reason = await self._take_back(reason)
+        if self._progress is not None:
+            notes = await self._progress.close(self._mission.state.tasks.values())
+            reason = "\n".join(line for line in (reason, *notes) if line)
         took_s = round(self._engine.clock() - self._started, 3)
         await self._emit(
             MissionFinished(
@@ -107,6 +143,11 @@ class Commander:
 
     async def _conduct(self, planned: MissionPlanned) -> tuple[MissionStatus, str]:
         """Perform the policy's actions until it says that the mission is over."""
+        tasks = planned.plan.tasks
+        self._tasks = {task.id: task for task in tasks}
+        self._ended = sum(task.state is TaskState.DONE for task in tasks)
+        if (file := self._mission.request.plan_file) and self.rehearsal is None:
+            self._progress = PlanProgress(self._engine.workspace.locate(file), self._engine.pool)
         limit = asyncio.get_running_loop().call_later(
             self._engine.settings.limits.mission_s, self._out_of_time
         )
@@ -195,6 +236,8 @@ class Commander:
             event, sequence=len(self._mission.events) + 1, at=self._engine.now()
         )
         self._mission.add(event)
+        if self._progress is not None:
+            _show(event, self._progress)
         self._engine.listener.on_event(event)
         if self.rehearsal is None:
             return self._engine.record(event)
@@ -219,3 +262,11 @@ class Commander:
                 f"{busy:.0%} busy".replace("%", " %"),
             )
         )
+
+
+def _show(event: AnyEvent, progress: PlanProgress) -> None:
+    """Show what an event says of a task; those that never began are left to the end."""
+    if isinstance(event, TaskStarted):
+        progress.show(event.task_id, TaskState.RUNNING)
+    elif isinstance(event, TaskFinished) and event.state is not TaskState.CANCELLED:
+        progress.show(event.task_id, event.state)

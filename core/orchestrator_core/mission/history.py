@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core.errors import RequestError
-from orchestrator_core.events import EditsApplied, EditsIntended, MissionAccepted, MissionUndone
+from orchestrator_core.events import (
+    EditsApplied,
+    EditsIntended,
+    MissionAccepted,
+    MissionFinished,
+    MissionUndone,
+)
 from orchestrator_core.mission.mission import task_reports
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.records import MissionStatus, TaskReport
@@ -81,6 +87,35 @@ def to_undo(events: Iterable[AnyEvent], mission_id: str | None) -> list[AnyEvent
         if _has_edits(candidate):
             return candidate
     raise RequestError("no mission has edits to take back")
+
+
+def interrupted(events: Iterable[AnyEvent], running: Iterable[str] = ()) -> list[list[AnyEvent]]:
+    """The events of each mission without an end that is not ``running``, the newest first."""
+    cut_short = [
+        mission
+        for mission_id, mission in by_mission(events).items()
+        if mission_id not in running
+        and not any(isinstance(event, MissionFinished | MissionUndone) for event in mission)
+    ]
+    return cut_short[::-1]
+
+
+def to_resume(
+    events: Iterable[AnyEvent], mission_id: str | None, running: Iterable[str] = ()
+) -> list[AnyEvent]:
+    """The events of the mission that a resume is about; by default the newest cut short.
+
+    Raises:
+        RequestError: there is none.
+    """
+    for candidate in interrupted(events, running):
+        if mission_id in (None, candidate[0].mission_id):
+            return candidate
+    raise RequestError(
+        "no mission was cut short"
+        if mission_id is None
+        else f"no mission {mission_id} was cut short: `status` lists what there is"
+    )
 
 
 def to_retry(events: Iterable[AnyEvent], mission_id: str | None) -> MissionAccepted:

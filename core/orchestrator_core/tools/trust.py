@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
+
+_MARKER = re.compile(rb"^(\s*(?:[-*+]|#+)[ \t]+)\[[ xX/!-]\][ \t]?", re.MULTILINE)
 
 
 class _Entry(Struct):
@@ -119,8 +122,14 @@ def _key(root: Path) -> str:
 
 
 def _hash(file: Path) -> str:
-    """The hash of a file's content; empty if there is none."""
+    """The hash of a file's content; empty if there is none.
+
+    The markers of a plan are no part of it: ticking off a task changes no command.
+    """
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        content = file.read_bytes()
+        if file.suffix == ".md":
+            content = _MARKER.sub(rb"\1", content)
+        return hashlib.sha256(content).hexdigest()
     except OSError:
         return ""

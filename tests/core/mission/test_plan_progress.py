@@ -1,0 +1,101 @@
+"""The plan file shows how far its mission is, and what a person writes into it stays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_core.errors import AgentError, RequestError
+from orchestrator_core.records import MissionStatus
+from orchestrator_core.tools.trust import TrustStore
+from scripted_backend import orchestrator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator_core.mission.agent import TaskContext
+    from orchestrator_core.records import MissionReport
+    from scripted_backend import Act
+
+PLAN = "# Mission: three\n### T1\n- [ ] one\n### T2 | depends: T1\n- [ ] two\n### T10\n- [ ] ten\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "plan.md").write_text(PLAN)
+    return folder
+
+
+async def run(root: Path, act: Act) -> MissionReport:
+    async with orchestrator(root, act) as engine:
+        request = await engine.request_from_file("plan.md", backend="script")
+        mission = await engine.start(request)
+        async with asyncio.timeout(60):
+            return await mission.wait()
+
+
+async def until_written(file: Path, text: str) -> None:
+    async with asyncio.timeout(20):
+        while text not in file.read_text():
+            await asyncio.sleep(0.01)
+
+
+async def test_tasks_are_ticked_while_it_runs_and_a_persons_lines_stay(root: Path) -> None:
+    file = root / "plan.md"
+
+    async def act(context: TaskContext) -> None:
+        if context.task.id == "T2":
+            await until_written(file, "### T1\n- [x] one\n### T2 | depends: T1\n- [/] two")
+            file.write_text(file.read_text() + "\nA person's line.\n### T11\n- [ ] eleven\n")
+
+    report = await run(root, act)
+
+    assert report.status is MissionStatus.DONE, report.reason
+    assert file.read_text() == (
+        PLAN.replace("[ ]", "[x]") + "\nA person's line.\n### T11\n- [ ] eleven\n"
+    )
+    assert "T11 was added meanwhile" in report.reason
+
+
+async def test_what_a_failed_mission_took_back_is_not_ticked(root: Path) -> None:
+    async def act(context: TaskContext) -> None:
+        if context.task.id == "T2":
+            raise AgentError("cannot")
+        context.draft.write(f"{context.task.id}.txt", "made")
+
+    report = await run(root, act)
+
+    assert report.status is MissionStatus.FAILED
+    text = (root / "plan.md").read_text()
+    assert text.startswith(PLAN.partition("### T10")[0].replace("[ ] two", "[!] two"))
+
+
+async def test_only_what_is_not_done_is_run(root: Path) -> None:
+    file = root / "plan.md"
+    file.write_text(PLAN.replace("[ ] one", "[x] one").replace("[ ] two", "[!] two"))
+    ran: list[str] = []
+
+    async def act(context: TaskContext) -> None:
+        ran.append(context.task.id)
+
+    report = await run(root, act)
+
+    assert report.status is MissionStatus.DONE, report.reason
+    assert sorted(ran) == ["T10", "T2"]
+    assert file.read_text() == PLAN.replace("[ ]", "[x]")
+    with pytest.raises(RequestError, match="all tasks are done"):
+        await run(root, act)
+
+
+def test_ticks_do_not_end_the_trust_in_a_plan(tmp_path: Path) -> None:
+    store, file = TrustStore(tmp_path / "trust.json"), tmp_path / "plan.md"
+    file.write_text(PLAN)
+    store.trust(tmp_path, ["plan.md"])
+    file.write_text(PLAN.replace("[ ] one", "[x] one").replace("### T1\n", "### [/] T1\n"))
+    assert store.is_trusted(tmp_path, ["plan.md"])
+    file.write_text(PLAN.replace("one", "run rm -r ."))
+    assert not store.is_trusted(tmp_path, ["plan.md"])
