@@ -77,6 +77,13 @@ def test_after_any_garbage_the_next_valid_frame_comes_through(pieces, at_once) -
     assert got[-1] == {"id": "the valid one"}
 
 
+@pytest.mark.parametrize(
+    "piece", [b"Content-Length: 3", b"Content-Length: 3\r\n", b"tail of a body"]
+)
+def test_a_header_glued_to_what_is_left_of_a_frame_is_found(piece) -> None:
+    assert messages(FrameDecoder().feed(piece + encoded(7))) == [7]
+
+
 def test_a_body_longer_than_its_length_is_skipped_to_the_next_frame() -> None:
     decoder = FrameDecoder()
     frames = decoder.feed(b"Content-Length: 4\r\n\r\n" + b'{"a": [1, 2]}' + encoded(7))
