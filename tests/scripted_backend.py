@@ -61,6 +61,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[AnyEvent] = []
+        self.notices: list[str] = []
         self._told = asyncio.Event()
 
     def on_event(self, event: AnyEvent) -> None:
@@ -70,6 +71,10 @@ class Recorder:
 
     def on_progress(self, progress: MissionProgress) -> None:
         """Not kept."""
+
+    def on_notice(self, text: str) -> None:
+        """Keep it."""
+        self.notices.append(text)
 
     def on_stats(self, stats: dict[str, object]) -> None:
         """Not kept."""

@@ -279,24 +279,36 @@ class Orchestrator:
         request = self.request(accepted.text, mode=accepted.mode, backend=accepted.backend)
         return await self.start(request)
 
-    async def undo(self, mission_id: str | None = None) -> UndoReport:
+    async def undo(self, mission_id: str | None = None, task_id: str = "") -> UndoReport:
         """Take back what a mission changed; the newest that changed something by default.
 
         Later changes by others are kept where they do not touch it.
 
+        Args:
+            mission_id: which mission.
+            task_id: only what this task of it changed; other tasks' edits stay.
+
         Raises:
-            RequestError: there is no such mission, it runs, or it left nothing to undo.
+            RequestError: there is no such mission or task, it runs, or it left nothing to undo.
             EditError: the edits would not be taken; nothing was changed.
         """
         if self._missions and mission_id in (None, *self._missions):
             raise RequestError("the mission is still running: stop it first")
         await self._services.open_journal()
         events = history.to_undo(await self._journalled(), mission_id)
-        reverted = await revert(self._services.engine, events)
+        overview = history.overview(events)
+        if task_id and task_id not in {task.id for task in overview.tasks}:
+            raise RequestError(f"mission {overview.mission} has no task {task_id}")
+        reverted = await revert(self._services.engine, events, task_id=task_id)
         if reverted is None:
-            raise RequestError(f"mission {events[0].mission_id} left nothing to undo")
-        undone = MissionUndone(mission_id=reverted.mission_id, unrestored=reverted.unrestored)
-        for place, event in enumerate((reverted, undone), events[-1].sequence + 1):
+            whose = f"task {task_id} of mission" if task_id else "mission"
+            raise RequestError(f"{whose} {overview.mission} left nothing to undo")
+        told: list[AnyEvent] = [reverted]
+        if not task_id:
+            told.append(
+                MissionUndone(mission_id=reverted.mission_id, unrestored=reverted.unrestored)
+            )
+        for place, event in enumerate(told, events[-1].sequence + 1):
             placed = msgspec.structs.replace(event, sequence=place, at=time.time())
             self._services.engine.listener.on_event(placed)
             await self._services.engine.record(placed)

@@ -162,13 +162,18 @@ class Services:
         own("statistics", self._poller.stop)
 
     async def open_journal(self) -> None:
-        """Open the journal for writing, unless it is.
+        """Open the journal for writing, unless it is; a damaged one is put aside, and told.
 
         Raises:
             JournalBusy: another live process works on this workspace.
             JournalError: it cannot be opened.
         """
-        await self.engine.pool.submit(self._journal.open)
+        aside = await self.engine.pool.submit(self._journal.open)
+        if aside is not None:
+            self.engine.listener.on_notice(
+                f"the journal was damaged and is now {aside.name}: a new one is begun, and "
+                "missions before this one cannot be undone or resumed"
+            )
 
     def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first. Blocks on the disk."""

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
     undo = commands.add_parser("undo", help="take a mission's changes back")
     undo.add_argument("mission", nargs="?", help="its id; the newest one by default")
+    undo.add_argument("--task", metavar="ID", default="", help="only what this task changed")
 
     status = commands.add_parser("status", help="missions, tasks and their receipts")
     stats = commands.add_parser("stats", help="pools and processes, live and of the last mission")

@@ -68,8 +68,8 @@ class Commands:
             return await self.retry(mission)
 
         @server.command("/undo")
-        async def undo(mission: str | None = None) -> object:
-            return await self.undo(mission)
+        async def undo(mission: str | None = None, task: str | None = None) -> object:
+            return await self.undo(mission, task)
 
         @server.command("/status")
         async def status() -> object:
@@ -119,10 +119,10 @@ class Commands:
         engine = await self._session.orchestrator()
         return await self._start(await engine.retry(mission), wait=False)
 
-    async def undo(self, mission: str | None) -> object:
-        """Take a mission's changes back."""
+    async def undo(self, mission: str | None, task: str | None) -> object:
+        """Take a mission's changes back, or those of one task."""
         engine = await self._session.orchestrator()
-        return wire(await engine.undo(mission))
+        return wire(await engine.undo(mission, task or ""))
 
     async def status(self) -> object:
         """Missions, their tasks and receipts."""

@@ -159,7 +159,7 @@ async def _engine(this: Run) -> AsyncGenerator[Orchestrator]:
 
 async def _undo(this: Run) -> int:
     async with _engine(this) as engine:
-        report = await engine.undo(this.options.mission)
+        report = await engine.undo(this.options.mission, this.options.task)
     if this.options.json:
         this.print_json(report)
     else:

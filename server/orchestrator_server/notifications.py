@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from lsprotocol import types as lsp
 
 if TYPE_CHECKING:
     from orchestrator_core.events import AnyEvent
@@ -30,6 +31,12 @@ class ClientListener:
     def on_progress(self, progress: MissionProgress) -> None:
         """A mission got further."""
         self._bars.report(progress)
+
+    def on_notice(self, text: str) -> None:
+        """Something that the person should know."""
+        self._server.window_show_message(
+            lsp.ShowMessageParams(type=lsp.MessageType.Warning, message=f"Orchestrator: {text}")
+        )
 
     def on_stats(self, stats: dict[str, object]) -> None:
         """The pools' figures changed."""

@@ -99,6 +99,10 @@ class TerminalListener:
                 self._bar.task_ids[0], completed=progress.fraction, message=progress.message
             )
 
+    def on_notice(self, text: str) -> None:
+        """Tell it, also where the rest is quiet: it goes to standard error."""
+        self._say(text, "yellow")
+
     def on_stats(self, stats: dict[str, object]) -> None:
         """Figures are shown at the end."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from orchestrator_core.mission.turns import Turns
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
@@ -53,6 +55,10 @@ class Listener(Protocol):
         """A mission got further."""
         ...
 
+    def on_notice(self, text: str) -> None:
+        """Something that the person should know and that belongs to no mission."""
+        ...
+
     def on_stats(self, stats: dict[str, object]) -> None:
         """The pools' figures changed."""
         ...
@@ -69,6 +75,7 @@ class Engine:
         stats: the pools' figures.
         clock: seconds that only grow, for durations.
         now: seconds since the epoch, for the journal.
+        turns: tasks that name the same files work one after the other.
         apply_lock: edits are applied one task's at a time, in the order of the journal.
     """
 
@@ -86,6 +93,7 @@ class Engine:
     stats: Callable[[], dict[str, object]] = dict
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
+    turns: Turns = field(default_factory=Turns)
     apply_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def keep(self, mission_id: str, changes: Sequence[Change]) -> None:

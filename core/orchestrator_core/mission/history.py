@@ -8,14 +8,13 @@ from msgspec import Struct
 
 from orchestrator_core.errors import RequestError
 from orchestrator_core.events import (
-    EditsApplied,
-    EditsIntended,
     MissionAccepted,
     MissionFinished,
     MissionUndone,
 )
 from orchestrator_core.mission.mission import task_reports
 from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.undo import standing_edits
 from orchestrator_core.records import MissionStatus, TaskReport
 
 if TYPE_CHECKING:
@@ -137,10 +136,4 @@ def to_retry(events: Iterable[AnyEvent], mission_id: str | None) -> MissionAccep
 
 def _has_edits(events: list[AnyEvent]) -> bool:
     """Whether edits were made, or begun, that nobody took back."""
-    standing = False
-    for event in events:
-        if isinstance(event, EditsIntended | EditsApplied):
-            standing = True
-        elif isinstance(event, MissionUndone):
-            standing = False
-    return standing
+    return bool(standing_edits(events))

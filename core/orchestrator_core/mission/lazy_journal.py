@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
+from orchestrator_core.errors import JournalDamaged, JournalError
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.journal_file import LOCK_FILE
+from orchestrator_core.mission.journal_file import LOCK_FILE, set_aside
 from orchestrator_core.mission.owner_lock import holder_of
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.runtime.future import Future
+
+log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 1_000_000
+"""What the journal may take when it is opened: half of what ``.opencode`` may."""
 
 
 class LazyJournal:
@@ -31,17 +38,34 @@ class LazyJournal:
         self._lock = threading.Lock()
         self._journal: Journal | None = None
 
-    def open(self) -> None:
+    def open(self) -> Path | None:
         """Become the one that writes; repeating it does nothing.
+
+        A damaged journal is put aside and a new one begun; one that has grown too large forgets
+        its oldest missions.
+
+        Returns:
+            Where a damaged journal is now; None if there was none.
 
         Raises:
             JournalBusy: another live process works on this workspace.
-            JournalDamaged: what is there cannot be read.
             JournalError: it cannot be opened.
         """
         with self._lock:
-            if self._journal is None:
-                self._journal = Journal(self._folder)
+            if self._journal is not None:
+                return None
+            aside: Path | None = None
+            try:
+                journal = Journal(self._folder)
+            except JournalDamaged:
+                aside = set_aside(self._folder)
+                journal = Journal(self._folder)
+            try:
+                journal.prune(LIMIT_BYTES)
+            except JournalError as error:
+                log.warning("the journal could not be shortened: %s", error)
+            self._journal = journal
+            return aside
 
     def append(self, event: AnyEvent) -> Future[None]:
         """See :meth:`Journal.append`; only after :meth:`open`."""

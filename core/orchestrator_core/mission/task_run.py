@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.errors import StaleEdit, ToolCrashed
@@ -22,7 +23,7 @@ from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.rebase import rebase
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import Backend, Outcome
@@ -76,6 +77,13 @@ class TaskRun:
         if self.rehearsal is not None:
             async with self._rehearsing:
                 return await self._rehearse(self.rehearsal, task, progress)
+        try:
+            return await self._persist(task, progress)
+        finally:
+            self._engine.turns.give_back(self._owner(task))
+
+    async def _persist(self, task: Task, progress: Callable[[int, int], None]) -> Ending:
+        """Attempt the task until an attempt counts, or there were enough."""
         first = self._mission.state.tasks[task.id].attempt + 1
         attempts = self._engine.settings.limits.attempts
         why = ""
@@ -143,7 +151,7 @@ class TaskRun:
         """Have a worker carry out the task on ``draft``, and the Reviewer check it."""
         engine, worker = self._engine, self._backend.worker
         context = self._context(task, draft, progress)
-        async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
+        async with self._turn(task):
             self._emit(TaskStarted(mission_id=self._mission.id, task_id=task.id, attempt=attempt))
             outcome = await worker.perform(context)
         changes = await engine.pool.submit(draft.changes)
@@ -156,6 +164,24 @@ class TaskRun:
                 receipt = await self._review(task, changes, outcome)
         self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
         return receipt, changes, outcome
+
+    @asynccontextmanager
+    async def _turn(self, task: Task) -> AsyncGenerator[None]:
+        """A worker's slot, and the files that the task names until its end.
+
+        The slot is not kept while it waits for files: who has them may need one.
+        """
+        engine = self._engine
+        while True:
+            async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
+                freed = engine.turns.take(self._owner(task), task.files)
+                if freed is None:
+                    yield
+                    return
+            await freed.wait()
+
+    def _owner(self, task: Task) -> str:
+        return f"{self._mission.id}/{task.id}"
 
     async def _review(self, task: Task, changes: Sequence[Change], outcome: Outcome) -> Receipt:
         async with self._engine.concurrency.acquire(role="reviewer"):
