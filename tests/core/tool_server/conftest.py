@@ -17,7 +17,7 @@ def write_tree(root: Path, *, long_line_bytes: int = LONG_LINE_BYTES) -> None:
         "main.py": b"import os\nclass Error(Exception):\n    pass\n\ndef main():\n    print('x')\n",
         "src/app.py": "def load(path):\n    return open(path)  # é ü 𝄞\nload('a')\n".encode(),
         "src/app.test.js": b"const load = require('load');\nload(1); load(2);\n",
-        "src/deep/er/mod.rs": b"fn main() { println!(\"load\"); }\n",
+        "src/deep/er/mod.rs": b'fn main() { println!("load"); }\n',
         "src/build/out.py": b"load = 'ignored by src/.gitignore'\n",
         "src/keep.log": b"load kept by a ! rule\n",
         "src/drop.log": b"load ignored\n",

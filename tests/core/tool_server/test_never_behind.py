@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from core.tool_server import ripgrep
 from core.tool_server.client import ToolServer
 from core.tool_server.conftest import write_tree

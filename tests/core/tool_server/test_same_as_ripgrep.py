@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
 from core.tool_server import ripgrep
 from core.tool_server.client import RpcError, ToolServer
 from core.tool_server.conftest import write_tree
-from hypothesis import HealthCheck, assume, example, given, settings
-from hypothesis import strategies as st
 
 ALL = 10_000_000
 
