@@ -8,4 +8,12 @@ export class Serial {
     this.last = next.catch(() => undefined);
     return next;
   }
+
+  /** Waits until no operation is under way or waiting. */
+  async idle(): Promise<void> {
+    for (let seen: unknown; seen !== this.last; ) {
+      seen = this.last;
+      await this.last;
+    }
+  }
 }

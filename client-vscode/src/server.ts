@@ -89,11 +89,12 @@ export class Server implements vscode.Disposable {
   }
 
   /**
-   * Runs a command of the server.
+   * Runs a command of the server; waits for a start that is under way.
    *
    * @throws NoServer where none is running; what the server answers as an error otherwise.
    */
   async execute<T>(command: string, args: unknown[] = []): Promise<T> {
+    await this.serial.idle();
     if (this.client === undefined || this.current !== "running") {
       throw new NoServer("The Orchestrator server is not running.");
     }

@@ -1,11 +1,11 @@
-/** What the prompt offers for a text typed so far: pure. */
+/** What the prompt offers beside the typed text: pure. */
 
 export interface Suggestion {
   readonly text: string;
   /** Shown beside the text. */
   readonly hint: string;
-  readonly group: "typed" | "selection" | "history" | "verb";
-  /** Whether accepting runs it; false means that the text is put into the input to be finished. */
+  readonly group: "selection" | "history" | "verb";
+  /** Whether choosing it runs it; false means that the text is put into the input to be finished. */
   readonly complete: boolean;
 }
 
@@ -21,28 +21,14 @@ const VERBS: readonly (readonly [string, string])[] = [
 const HISTORY_LIMIT = 50;
 const SELECTION_LIMIT = 2000;
 
-/** The typed text first, then the selection, the history and, before anything is typed, the verbs. */
-export function suggestions(typed: string, history: readonly string[], selected: string): Suggestion[] {
-  const text = typed.trim();
-  const found: Suggestion[] = [];
-  if (text !== "") {
-    found.push({ text, hint: "Enter to run", group: "typed", complete: true });
-  }
+/** The selection, then the history, the newest first, then the verbs. */
+export function suggestions(history: readonly string[], selected: string): Suggestion[] {
   const selection = fromSelection(selected.trim());
-  if (selection !== undefined && text === "") {
-    found.push(selection);
-  }
-  for (const old of history) {
-    if (old !== text) {
-      found.push({ text: old, hint: "", group: "history", complete: true });
-    }
-  }
-  if (text === "") {
-    for (const [verb, hint] of VERBS) {
-      found.push({ text: verb, hint, group: "verb", complete: false });
-    }
-  }
-  return found;
+  return [
+    ...(selection === undefined ? [] : [selection]),
+    ...history.map((text): Suggestion => ({ text, hint: "", group: "history", complete: true })),
+    ...VERBS.map(([text, hint]): Suggestion => ({ text, hint, group: "verb", complete: false })),
+  ];
 }
 
 /** The history with `text` as its newest entry. */
@@ -58,5 +44,5 @@ function fromSelection(selected: string): Suggestion | undefined {
   if (selected === "" || selected.length > SELECTION_LIMIT) {
     return undefined;
   }
-  return { text: selected, hint: "Enter to edit", group: "selection", complete: false };
+  return { text: selected, hint: "the selection", group: "selection", complete: false };
 }

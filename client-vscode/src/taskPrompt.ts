@@ -6,52 +6,63 @@ import { remembered, suggestions, type Suggestion } from "./suggestions";
 const HISTORY_KEY = "orchestrator.taskHistory";
 
 interface Item extends vscode.QuickPickItem {
+  /** Absent in the item that stands for what is typed. */
   readonly suggestion?: Suggestion;
 }
 
 export class TaskPrompt {
   constructor(private readonly memory: vscode.Memento) {}
 
+  /** Offers the text from now on: it was understood. */
+  async remember(text: string): Promise<void> {
+    await this.memory.update(HISTORY_KEY, remembered(this.history(), text));
+  }
+
   /**
    * Asks; undefined where the person changed their mind.
+   *
+   * The first item stands for what is typed and each other item keeps its place, because VS Code
+   * names a chosen item by its place in the list, and Enter may come before a changed list has
+   * been shown: what runs must be what was typed.
    *
    * @param initial a text to start from.
    */
   ask(title: string, initial = ""): Promise<string | undefined> {
     const editor = vscode.window.activeTextEditor;
     const file = editor?.document.uri.scheme === "file" ? vscode.workspace.asRelativePath(editor.document.uri, false) : undefined;
-    const selected = editor?.document.getText(editor.selection) ?? "";
+    const offered = suggestions(this.history(), editor?.document.getText(editor.selection) ?? "").map(toItem);
     const input = vscode.window.createQuickPick<Item>();
     const onlyHere: vscode.QuickInputButton = {
       iconPath: new vscode.ThemeIcon("file-code"),
       tooltip: `Only in ${file ?? "this file"}`,
     };
-    const offer = (): void => {
-      input.items = suggestions(input.value, this.history(), selected).map(toItem);
+    const type = (value: string): void => {
+      input.value = value;
+      input.items = [typedItem(value), ...offered];
     };
     input.title = title;
-    input.value = initial;
     input.placeholder = "What is to be done, for example: rename load -> read_all in src/**/*.py";
     input.ignoreFocusOut = true;
+    input.matchOnDescription = true;
     input.buttons = file === undefined ? [] : [onlyHere];
-    offer();
+    type(initial);
     return new Promise((resolve) => {
       let answer: string | undefined;
-      input.onDidChangeValue(offer);
+      input.onDidChangeValue(() => {
+        input.items = [typedItem(input.value), ...offered];
+      });
       input.onDidTriggerButton((button) => {
         if (button === onlyHere && file !== undefined) {
-          input.value = `${input.value.trimEnd()} in ${file}`;
-          offer();
+          type(`${input.value.trimEnd()} in ${file}`);
         }
       });
       input.onDidAccept(() => {
-        const [item] = input.selectedItems;
-        if (item?.suggestion?.complete === false) {
-          input.value = item.suggestion.text;
-          offer();
+        const chosen = input.selectedItems[0]?.suggestion;
+        if (chosen?.complete === false) {
+          type(chosen.text);
           return;
         }
-        answer = item?.suggestion?.text ?? input.value.trim();
+        answer = chosen?.text ?? input.value.trim();
         if (answer !== "") {
           input.hide();
         }
@@ -64,30 +75,25 @@ export class TaskPrompt {
     });
   }
 
-  /** Offers the text from now on: it was understood. */
-  async remember(text: string): Promise<void> {
-    await this.memory.update(HISTORY_KEY, remembered(this.history(), text));
-  }
-
   private history(): readonly string[] {
     return this.memory.get<string[]>(HISTORY_KEY, []);
   }
 }
 
-const GROUPS = {
-  typed: { icon: "play", title: "" },
-  selection: { icon: "selection", title: "from the selection" },
-  history: { icon: "history", title: "run before" },
-  verb: { icon: "lightbulb", title: "what it understands" },
-} as const;
+function typedItem(value: string): Item {
+  return value.trim() === ""
+    ? { label: "$(edit) Type a task", description: "or choose one", alwaysShow: true }
+    : { label: `$(play) ${oneLine(value)}`, description: "Enter to run", alwaysShow: true };
+}
 
-function toItem(suggestion: Suggestion, index: number, all: readonly Suggestion[]): Item {
-  const { icon, title } = GROUPS[suggestion.group];
-  return {
-    label: suggestion.text.replace(/\s*\n\s*/g, " ⏎ "),
-    description: all[index - 1]?.group === suggestion.group ? suggestion.hint : [suggestion.hint, title].filter(Boolean).join(" · "),
-    iconPath: new vscode.ThemeIcon(icon),
-    alwaysShow: suggestion.group === "typed",
-    suggestion,
-  };
+const ICONS: Record<Suggestion["group"], string> = { selection: "selection", history: "history", verb: "lightbulb" };
+
+/** The text is the description: VS Code puts items whose label matches above all others. */
+function toItem(suggestion: Suggestion): Item {
+  const hint = suggestion.hint === "" ? "" : ` · ${suggestion.hint}`;
+  return { label: `$(${ICONS[suggestion.group]})`, description: `${oneLine(suggestion.text)}${hint}`, suggestion };
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, " ⏎ ");
 }

@@ -23,4 +23,17 @@ describe("operations in series", () => {
     assert.equal(await second, 2);
     assert.deepEqual(log, ["first begins", "first fails", "second"]);
   });
+
+  it("are waited for, also those that are added meanwhile", async () => {
+    const serial = new Serial();
+    const log: string[] = [];
+    await serial.idle();
+    const first = serial.run(() => {
+      void serial.run(() => Promise.resolve(log.push("second")));
+      return Promise.reject(new Error("no"));
+    });
+    first.catch(() => log.push("first failed"));
+    await serial.idle();
+    assert.deepEqual(log, ["first failed", "second"]);
+  });
 });

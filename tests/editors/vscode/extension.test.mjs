@@ -184,6 +184,9 @@ describe("the extension with the real server", { skip: missingTools(tools.server
     await workbench.command("Orchestrator: Run Task…");
     const input = await workbench.quickInput("Run Task");
     await workbench.picture("real-13-history");
+    await input.fill("undefined");
+    await workbench.page.locator(".quick-input-list .monaco-list-row", { hasText: "app/second.py" }).waitFor();
+    await workbench.picture("real-14-filtered");
     await input.fill(RENAME);
     await input.press("Enter");
     await assertFiles(folder, RENAMED);

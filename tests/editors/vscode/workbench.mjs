@@ -127,6 +127,7 @@ export class Workbench {
     await this.page.locator(".quick-input-list .monaco-list-row", { hasText: name.split("/").at(-1) }).first().waitFor();
     await input.press("Enter");
     await this.tab(name.split("/").at(-1)).first().waitFor();
+    await this.page.locator(".editor-instance .monaco-editor.focused").waitFor();
   }
 
   tab(name) {
@@ -176,6 +177,13 @@ export class Workbench {
       const ended = new Promise((resolve) => child.once("exit", resolve));
       process.kill(-child.pid, "SIGTERM");
       await ended;
+      try {
+        process.kill(-child.pid, "SIGKILL"); // a host of extensions waits for its window to come back
+      } catch (error) {
+        if (error.code !== "ESRCH") {
+          throw error;
+        }
+      }
     }
     if (this.#scratch !== undefined) {
       await rm(this.#scratch, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
