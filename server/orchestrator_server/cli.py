@@ -27,8 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["serve"]:
         # Editors append flags of their own (--stdio, --clientProcessId=…): all are accepted.
         from orchestrator_server.app import serve
+        from orchestrator_server.lifecycle import leave
 
-        return serve(arguments[1:])
+        leave(serve(arguments[1:]))
     options = _parser().parse_args(arguments)
     if options.command is None:
         _parser().print_help()
