@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--no-watch] [--version]";
+    "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
@@ -42,6 +42,8 @@ pub struct Options {
     pub root: PathBuf,
     /// The bound for cached texts, trees and search signatures together.
     pub memory_bytes: usize,
+    /// A longer request line is refused: it would be held in memory several times over.
+    pub max_request_bytes: usize,
     /// Learn of changes by events, where the system has them; else stamps are compared.
     pub watching: bool,
 }
@@ -49,6 +51,7 @@ pub struct Options {
 fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut root = None;
     let mut memory_mib = 512usize;
+    let mut max_request_mib = 256usize;
     let mut watching = true;
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -62,12 +65,8 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
             }
             "--no-watch" => watching = false,
             "--root" => root = Some(words.next().ok_or("--root needs a folder")?),
-            "--memory-mib" => {
-                let value = words.next().ok_or("--memory-mib needs a number")?;
-                memory_mib = value
-                    .parse()
-                    .map_err(|_| format!("--memory-mib needs a whole number, not {value:?}"))?;
-            }
+            "--memory-mib" => memory_mib = number(&word, words.next())?,
+            "--max-request-mib" => max_request_mib = number(&word, words.next())?,
             other => return Err(format!("unknown argument {other:?}")),
         }
     }
@@ -79,6 +78,14 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
     Ok(Some(Options {
         root,
         memory_bytes: memory_mib << 20,
+        max_request_bytes: max_request_mib << 20,
         watching,
     }))
+}
+
+fn number(option: &str, value: Option<String>) -> Result<usize, String> {
+    let value = value.ok_or_else(|| format!("{option} needs a number"))?;
+    value
+        .parse()
+        .map_err(|_| format!("{option} needs a whole number, not {value:?}"))
 }

@@ -1,7 +1,5 @@
 //! The methods of the Model Context Protocol.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::args::Args;
@@ -46,19 +44,6 @@ pub fn list_tools() -> Value {
     json!({"tools": tools})
 }
 
-#[derive(Serialize)]
-struct CallResult<'a> {
-    content: [Content<'a>; 1],
-    #[serde(rename = "structuredContent")]
-    structured: &'a RawValue,
-}
-
-#[derive(Serialize)]
-struct Content<'a> {
-    r#type: &'static str,
-    text: &'a str,
-}
-
 pub fn call_tool(server: &Server, params: Value, cancel: &Cancel) -> Outcome<Answer> {
     let Value::Object(mut params) = params else {
         return Err(Failure::rejected("tools/call: params must be an object"));
@@ -79,18 +64,13 @@ pub fn call_tool(server: &Server, params: Value, cancel: &Cancel) -> Outcome<Ans
         .is_some_and(|flag| flag == &Value::Bool(true));
     let arguments = params.remove("arguments").unwrap_or(Value::Null);
     let report = (tool.run)(&server.workspaces, Args::new(tool.name, arguments)?, cancel)?;
-    let text = if summary_only {
-        &report.summary
-    } else {
-        report.structured.get()
+    let text = match summary_only {
+        true => serde_json::to_vec(&report.summary),
+        false => serde_json::to_vec(&String::from_utf8_lossy(&report.structured)),
     };
-    let result = CallResult {
-        content: [Content {
-            r#type: "text",
-            text,
-        }],
-        structured: &report.structured,
-    };
-    serde_json::value::to_raw_value(&result)
-        .map_err(|error| Failure::broken(format!("{name}: the result is not JSON: {error}")))
+    let text =
+        text.map_err(|error| Failure::broken(format!("{name}: the result is not JSON: {error}")))?;
+    let head = b"{\"content\":[{\"type\":\"text\",\"text\":";
+    let middle = b"}],\"structuredContent\":";
+    Ok([head, &*text, middle, &*report.structured, b"}"].concat())
 }

@@ -5,14 +5,13 @@
 //! in a call answers that call with an error and takes nothing else down.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IoSlice, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Options;
 use crate::failure::{
@@ -21,8 +20,6 @@ use crate::failure::{
 use crate::mcp;
 use crate::workspace::Workspaces;
 
-/// A longer request line is refused: it would be held in memory several times over.
-const MAX_LINE_BYTES: usize = 256 << 20;
 /// Answers above this size give their memory back to the system at once.
 const LARGE_ANSWER_BYTES: usize = 8 << 20;
 
@@ -47,8 +44,8 @@ impl Cancel {
     }
 }
 
-/// A result, already serialised: results can be large and are serialised once.
-pub type Answer = Box<RawValue>;
+/// A result as JSON text: results can be large and are serialised once.
+pub type Answer = Vec<u8>;
 
 struct Job {
     id: Value,
@@ -85,21 +82,21 @@ pub fn serve(options: Options) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    server.read_requests();
+    server.read_requests(options.max_request_bytes);
     ExitCode::SUCCESS
 }
 
 impl Server {
-    fn read_requests(&self) {
+    fn read_requests(&self, limit: usize) {
         let mut input = std::io::stdin().lock();
         let mut line = Vec::new();
         loop {
             line.clear();
-            match read_line(&mut input, &mut line, MAX_LINE_BYTES) {
+            match read_line(&mut input, &mut line, limit) {
                 Ok(Line::End) => return,
                 Ok(Line::TooLong) => {
                     let message =
-                        format!("a request line of more than {MAX_LINE_BYTES} bytes was refused");
+                        format!("a request line of more than {limit} bytes was refused");
                     respond(&leading_id(&line), Err(Failure::broken(message)));
                     line = Vec::new();
                 }
@@ -153,7 +150,7 @@ impl Server {
         locked(&self.running).insert(id.to_string(), cancel.clone());
         // Answered here: a ping says that the process is alive, however busy it is.
         if method == "ping" {
-            self.answer(&id, Ok(raw(&json!({}))));
+            self.answer(&id, Ok(b"{}".to_vec()));
             return;
         }
         locked(&self.queue).push_back(Job {
@@ -225,8 +222,8 @@ impl Server {
 
     fn handle(&self, method: &str, params: Value, cancel: &Cancel) -> Outcome<Answer> {
         match method {
-            "initialize" => Ok(raw(&mcp::initialize(&params))),
-            "tools/list" => Ok(raw(&mcp::list_tools())),
+            "initialize" => Ok(mcp::initialize(&params).to_string().into_bytes()),
+            "tools/list" => Ok(mcp::list_tools().to_string().into_bytes()),
             "tools/call" => mcp::call_tool(self, params, cancel),
             _ => Err(Failure {
                 code: METHOD_NOT_FOUND,
@@ -245,10 +242,6 @@ impl Server {
 /// Locks, also after a panic of another holder: what these locks guard is never left half done.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn raw(value: &Value) -> Answer {
-    serde_json::value::to_raw_value(value).unwrap_or_default()
 }
 
 fn invalid_request(message: &str) -> Failure {
@@ -273,36 +266,38 @@ fn panicked(method: &str, panic: &(dyn std::any::Any + Send)) -> Failure {
 }
 
 fn respond(id: &Value, outcome: Outcome<Answer>) {
-    let mut line = Vec::new();
-    let body = match outcome {
-        Ok(result) => {
-            line.reserve_exact(result.get().len() + 64);
-            (&b"result"[..], result.get().to_owned())
-        }
-        Err(failure) => (&b"error"[..], failure.to_json().to_string()),
+    let (member, body) = match outcome {
+        Ok(result) => ("result", result),
+        Err(failure) => ("error", failure.to_json().to_string().into_bytes()),
     };
-    line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    line.extend_from_slice(id.to_string().as_bytes());
-    line.extend_from_slice(b",\"");
-    line.extend_from_slice(body.0);
-    line.extend_from_slice(b"\":");
-    line.extend_from_slice(body.1.as_bytes());
-    line.extend_from_slice(b"}\n");
-    drop(body);
-    let mut output = std::io::stdout().lock();
-    if output
-        .write_all(&line)
-        .and_then(|()| output.flush())
-        .is_err()
-    {
+    let head = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"{member}\":");
+    let written = write_line(&[head.as_bytes(), &body, b"}\n"]);
+    if written.is_err() {
         // Nobody reads any more: there is nobody to serve.
         std::process::exit(0);
     }
-    drop(output);
-    if line.len() > LARGE_ANSWER_BYTES {
-        drop(line);
+    let large = body.len() > LARGE_ANSWER_BYTES;
+    drop(body);
+    if large {
         trim_heap();
     }
+}
+
+/// Writes one line, without putting its parts together first.
+fn write_line(parts: &[&[u8]]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut rest = slices.as_mut_slice();
+    // The lock keeps lines whole.
+    let mut output = std::io::stdout().lock();
+    while !rest.is_empty() {
+        match output.write_vectored(rest) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    output.flush()
 }
 
 /// Gives free heap memory back to the system.

@@ -200,6 +200,9 @@ impl<'a> Locator<'a> {
 
 /// The 1-based columns after `before`, the part of a line: in characters, in UTF-16 units.
 pub fn columns(before: &[u8]) -> (usize, usize) {
+    if before.is_ascii() {
+        return (before.len() + 1, before.len() + 1);
+    }
     match std::str::from_utf8(before) {
         Ok(text) => (
             count_chars(text.as_bytes()) + 1,

@@ -193,7 +193,7 @@ pub fn relative(root: &Path, path: &str) -> Outcome<String> {
 }
 
 /// Which files a call is about.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     pub globs: Vec<String>,
     pub paths: Option<Vec<String>>,
@@ -246,7 +246,7 @@ impl Source {
 impl Session<'_> {
     /// The selected files in the order of their paths.
     pub fn select(&self, selection: &Selection, cancel: &Cancel) -> Outcome<Vec<Source>> {
-        let filter = Filter::new(&self.root, selection)?;
+        let filter = Arc::new(Filter::new(&self.root, selection)?);
         let Some(paths) = &selection.paths else {
             return self.below("", &filter, cancel);
         };
@@ -264,15 +264,15 @@ impl Session<'_> {
         Ok(sources)
     }
 
-    fn below(&self, from: &str, filter: &Filter, cancel: &Cancel) -> Outcome<Vec<Source>> {
+    fn below(&self, from: &str, filter: &Arc<Filter>, cancel: &Cancel) -> Outcome<Vec<Source>> {
         let files = self.view.files(from, filter, cancel)?;
         if self.buffers.is_empty() {
-            return Ok(files.into_iter().map(Source::Indexed).collect());
+            return Ok(files.iter().cloned().map(Source::Indexed).collect());
         }
         let mut sources: Vec<Source> = files
-            .into_iter()
+            .iter()
             .filter(|file| !self.buffers.contains_key(&*file.path))
-            .map(Source::Indexed)
+            .map(|file| Source::Indexed(Arc::clone(file)))
             .collect();
         for (path, buffer) in &self.buffers {
             if let Some(text) = buffer

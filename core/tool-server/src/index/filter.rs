@@ -12,6 +12,8 @@ use crate::failure::{Failure, Outcome};
 use crate::workspace::Selection;
 
 pub struct Filter {
+    /// What this was made from.
+    selection: Selection,
     globs: Override,
     /// The globs with `!` only: they hold below folders that were named, too.
     exclusions: Override,
@@ -35,6 +37,7 @@ impl Filter {
             .filter(|glob| glob.starts_with('!'))
             .collect();
         Ok(Self {
+            selection: selection.clone(),
             globs: overrides(root, &globs)?,
             exclusions: overrides(root, &exclusions)?,
             folders: folders
@@ -47,6 +50,11 @@ impl Filter {
             no_ignore: selection.no_ignore,
             respect_ignore: selection.respect_ignore,
         })
+    }
+
+    /// Whether both admit the same files. What is a folder may have changed between them.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.selection == other.selection && self.folders == other.folders
     }
 
     pub fn admits(&self, path: &str, verdict: Verdict) -> bool {

@@ -29,7 +29,20 @@ pub struct View {
     store: Arc<Store>,
     state: RwLock<State>,
     watching: bool,
+    /// What recent queries selected, the last one first.
+    selected: Mutex<Vec<Selected>>,
 }
+
+/// The files that a filter admits, as long as no folder changes.
+struct Selected {
+    generation: u64,
+    from: String,
+    filter: Arc<Filter>,
+    files: Arc<[Arc<File>]>,
+}
+
+/// So many selections are remembered: agents ask of the same few again and again.
+const MAX_SELECTED: usize = 8;
 
 struct State {
     top: Folder,
@@ -39,6 +52,8 @@ struct State {
     outside: Outside,
     /// Some listed folder has no watch.
     unwatched: bool,
+    /// Counts changes of what there is and how it is judged; texts do not matter.
+    generation: u64,
 }
 
 impl View {
@@ -54,12 +69,14 @@ impl View {
             folders: HashMap::new(),
             outside: Outside::read(&root),
             unwatched: false,
+            generation: 0,
         };
         Self {
             root,
             store,
             state: RwLock::new(state),
             watching,
+            selected: Mutex::default(),
         }
     }
 
@@ -85,20 +102,62 @@ impl View {
     }
 
     /// The files that a filter admits below a folder, in the order of their paths.
-    pub fn files(&self, from: &str, filter: &Filter, cancel: &Cancel) -> Outcome<Vec<Arc<File>>> {
+    pub fn files(
+        &self,
+        from: &str,
+        filter: &Arc<Filter>,
+        cancel: &Cancel,
+    ) -> Outcome<Arc<[Arc<File>]>> {
         loop {
             {
                 let state = self.read();
-                if let Some(folder) = state.top.find(from) {
-                    let mut files = Vec::new();
-                    if collect(folder, filter, &mut files) {
-                        return Ok(files);
-                    }
+                if let Some(files) = self.remembered(state.generation, from, filter) {
+                    return Ok(files);
+                }
+                let mut files = Vec::new();
+                if let Some(folder) = state.top.find(from)
+                    && collect(folder, filter, &mut files)
+                {
+                    return Ok(self.remember(state.generation, from, filter, files));
                 }
             }
             self.write().list_more(self, from, filter, cancel)?;
             cancel.check()?;
         }
+    }
+
+    fn remembered(&self, generation: u64, from: &str, filter: &Filter) -> Option<Arc<[Arc<File>]>> {
+        let mut selected = locked(&self.selected);
+        let at = selected.iter().position(|known| {
+            known.generation == generation
+                && known.from == from
+                && known.filter.same_as(filter)
+        })?;
+        selected[..=at].rotate_right(1);
+        Some(Arc::clone(&selected[0].files))
+    }
+
+    fn remember(
+        &self,
+        generation: u64,
+        from: &str,
+        filter: &Arc<Filter>,
+        files: Vec<Arc<File>>,
+    ) -> Arc<[Arc<File>]> {
+        let files: Arc<[Arc<File>]> = files.into();
+        let mut selected = locked(&self.selected);
+        selected.retain(|known| known.generation == generation);
+        selected.truncate(MAX_SELECTED - 1);
+        selected.insert(
+            0,
+            Selected {
+                generation,
+                from: from.to_owned(),
+                filter: Arc::clone(filter),
+                files: Arc::clone(&files),
+            },
+        );
+        files
     }
 
     /// A file that is listed already.
@@ -207,6 +266,7 @@ impl State {
         filter: &Filter,
         cancel: &Cancel,
     ) -> Outcome<()> {
+        self.generation += 1;
         let reached = self.with_lister(view, cancel, |lister, top, above| {
             let mut above = Arc::clone(above);
             let mut folder = top;
@@ -289,6 +349,9 @@ impl State {
             });
             let mut gone = Vec::new();
             let mut kept = None;
+            let had_file = matches!(&*old, [Entry::File(_)]);
+            let has_file = matches!(&new, Some(Entry::File(_)));
+            let same = had_file && has_file;
             for entry in old {
                 match entry {
                     Entry::File(file) => {
@@ -303,9 +366,14 @@ impl State {
                 (Some(new), _) => listing.insert(new),
                 (None, _) => {}
             }
-            Some(gone)
+            Some((gone, same))
         });
-        for folder in gone.into_iter().flatten() {
+        let Some((gone, same)) = gone else {
+            return;
+        };
+        // A file put in the place of another, as editors save, is the same entry.
+        self.generation += u64::from(!same);
+        for folder in gone {
             self.unwatch(&folder);
         }
     }
@@ -325,6 +393,7 @@ impl State {
 
     /// What lies in a folder is not known any more.
     fn forget_listing(&mut self, path: &str) {
+        self.generation += 1;
         if let Some(folder) = self.top.find_mut(path) {
             let forgotten = Folder {
                 path: folder.path.clone(),
@@ -338,6 +407,7 @@ impl State {
 
     /// Events were lost: everything is listed and read anew.
     fn start_over(&mut self, view: &View) {
+        self.generation += 1;
         self.folders.clear();
         self.watcher = view.watching.then(|| Watcher::new(&view.root)).flatten();
         self.top.listing = None;
@@ -346,6 +416,7 @@ impl State {
     }
 
     fn judge_below(&mut self, view: &View, path: &str) {
+        self.generation += 1;
         self.with_lister(view, &Cancel::default(), |lister, top, above| {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
             let above = match path {
@@ -363,6 +434,7 @@ impl State {
 
     /// Looks at every folder without a watch, and at the files in it that are in memory.
     fn compare_stamps(&mut self, view: &View) {
+        self.generation += 1;
         self.with_lister(view, &Cancel::default(), |lister, top, above| {
             lister.compare(top, above);
         });

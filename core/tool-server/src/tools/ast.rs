@@ -24,6 +24,8 @@ pub struct Compiled {
     pub language: &'static Language,
     pub pattern: Pattern,
     literals: Vec<String>,
+    /// In this language, names touch no other letter.
+    whole_words: bool,
 }
 
 impl Compiled {
@@ -41,6 +43,7 @@ impl Compiled {
             language,
             pattern,
             literals,
+            whole_words: WHOLE_WORDS.contains(&language.name),
         })
     }
 
@@ -52,6 +55,7 @@ impl Compiled {
         for literal in &self.literals {
             let most = rarest.as_ref().map_or(usize::MAX, Vec::len);
             let found: Vec<usize> = memchr::memmem::find_iter(bytes, literal.as_bytes())
+                .filter(|&at| !self.whole_words || stands_alone(bytes, at, literal.len()))
                 .take(most)
                 .collect();
             if found.is_empty() {
@@ -127,6 +131,31 @@ impl Places {
             places.get(next).is_some_and(|&place| place < range.end)
         })
     }
+}
+
+/// Languages whose names cannot be part of a longer word, as units are in CSS.
+const WHOLE_WORDS: [&str; 9] = [
+    "python",
+    "javascript",
+    "typescript",
+    "tsx",
+    "java",
+    "go",
+    "rust",
+    "c",
+    "cpp",
+];
+
+/// Whether no longer name goes over the bytes `at..at + len`, if they are a name. A digit before
+/// it may be a number's, and this its suffix.
+fn stands_alone(bytes: &[u8], at: usize, len: usize) -> bool {
+    let letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_' || !byte.is_ascii();
+    let name = letter(&bytes[at]);
+    let longer_before = at > 0 && letter(&bytes[at - 1]);
+    let longer_after = bytes
+        .get(at + len)
+        .is_some_and(|byte| letter(byte) || byte.is_ascii_digit());
+    !(name && (longer_before || (longer_after && letter(&bytes[at + len - 1]))))
 }
 
 fn contains_error(node: &PatternNode) -> bool {

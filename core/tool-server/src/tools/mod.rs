@@ -21,7 +21,6 @@ mod syntax;
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
@@ -39,12 +38,13 @@ pub struct Tool {
 /// What a tool found, and one line that says so.
 pub struct Report {
     pub summary: String,
-    pub structured: Box<RawValue>,
+    /// JSON text.
+    pub structured: Vec<u8>,
 }
 
 impl Report {
     pub fn new(summary: String, result: &impl Serialize) -> Outcome<Self> {
-        let structured = serde_json::value::to_raw_value(result)
+        let structured = serde_json::to_vec(result)
             .map_err(|error| Failure::broken(format!("the result is not JSON: {error}")))?;
         Ok(Self {
             summary,
