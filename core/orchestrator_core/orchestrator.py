@@ -217,7 +217,7 @@ class Orchestrator:
             )
         if not request.dry_run:
             await self._services.open_journal()
-        mission = Mission(_new_id(), request)
+        mission = Mission(_new_id(), request, self._services.pools.tasks)
         self._begin(mission, backend, plan)
         return mission
 

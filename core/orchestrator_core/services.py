@@ -22,6 +22,7 @@ from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.lazy_journal import LazyJournal
+from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
@@ -81,11 +82,17 @@ class Services:
     """The services of one workspace. Open with :meth:`open`, close with :meth:`close`."""
 
     def __init__(
-        self, engine: Engine, places: Places, tools: RustToolPool, journal: LazyJournal
+        self,
+        engine: Engine,
+        places: Places,
+        tools: RustToolPool,
+        journal: LazyJournal,
+        pools: Pools,
     ) -> None:
         self.engine = engine
         self.places = places
         self.tools = tools
+        self.pools = pools
         self.shutdown = ShutdownManager()
         self._journal = journal
         self._trust = TrustStore(places.trust)
@@ -111,22 +118,24 @@ class Services:
         places = places or Places.of(root)
         workspace = await asyncio.to_thread(Workspace, root)
         flags, limits = settings.flags, settings.limits
+        pools = Pools.of(pooling=flags.task_pooling)
         pool = WorkStealingPool(settings.workers or None, stealing=flags.work_stealing)
         tools = RustToolPool(
             tool_server(),
             workspace.root,
             persistent=flags.rust_pool,
             max_processes=settings.tool_processes,
+            buffers=pools.buffers,
         )
         code = CodeTools(tools)
         toolbox = Toolbox(
             code=code,
             lint=Linter(workspace.root),
             rename=Renamer(workspace, code),
-            shell=Shell(workspace.root, TrustStore(places.trust)),
+            shell=Shell(workspace.root, TrustStore(places.trust), pools.buffers),
         )
         disk = DiskApplier(workspace, pool.submit)
-        journal = LazyJournal(places.project)
+        journal = LazyJournal(places.project, pools.strings)
         engine = Engine(
             workspace=workspace,
             settings=settings,
@@ -144,7 +153,7 @@ class Services:
             record=journal.append,
             scratch=places.scratch,
         )
-        services = cls(engine, places, tools, journal)
+        services = cls(engine, places, tools, journal, pools)
         services._own()
         return services
 
@@ -242,6 +251,7 @@ class Services:
                 "stealRate": round(pool.steal_rate, 4),
                 "utilization": round(pool.utilization, 4),
             },
+            **self.pools.stats(),
             "tools": msgspec.to_builtins(tools),
             "concurrency": {
                 role: {"active": s.active, "limit": s.limit, "circuit": str(s.circuit)}

@@ -245,4 +245,5 @@ async def test_status_lists_missions_with_receipts(editor: FakeEditor) -> None:
 async def test_stats_have_all_groups(editor: FakeEditor) -> None:
     stats = await editor.execute("/stats")
 
-    assert {"workers", "tools", "concurrency", "process"} <= stats.keys()
+    groups = {"workers", "objects", "buffers", "strings", "tools", "concurrency", "process"}
+    assert groups <= stats.keys()

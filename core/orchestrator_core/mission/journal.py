@@ -17,6 +17,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from orchestrator_core.errors import JournalError
 from orchestrator_core.events import AnyEvent
@@ -24,6 +25,7 @@ from orchestrator_core.mission import journal_file
 from orchestrator_core.mission.group_writer import GroupWriter, Row
 from orchestrator_core.mission.owner_lock import OwnerLock
 from orchestrator_core.mission.summaries import MissionSummary, summaries
+from orchestrator_core.primitives.string_pool import StringPool
 from orchestrator_core.records import MissionStatus
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Journal:
     Args:
         folder: the workspace's ``.opencode``; made, with a ``.gitignore``, unless ``read_only``.
         read_only: read beside whoever owns the journal, or without any owner.
+        strings: what the ids in events are shared through; one of its own by default.
         clock: seconds since the epoch, for events that carry no time.
 
     Raises:
@@ -55,8 +58,14 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        strings: StringPool | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._strings = StringPool() if strings is None else strings
         self._file = folder / journal_file.FILE
         self._clock = clock
         self._order = threading.Lock()
@@ -245,9 +254,16 @@ class Journal:
 
     def _decoded(self, row: int, body: bytes) -> AnyEvent:
         try:
-            return _decode(zlib.decompress(body) if body[:1] == b"x" else body)
+            event = _decode(zlib.decompress(body) if body[:1] == b"x" else body)
         except (msgspec.MsgspecError, zlib.error) as error:
             raise journal_file.damaged(self._file, f"event {row}: {error}") from error
+        # Nobody has seen the event yet: to change it is part of making it.
+        intern = self._strings.intern
+        force_setattr(event, "mission_id", intern(event.mission_id))
+        task_id: str | None = getattr(event, "task_id", None)
+        if task_id is not None:
+            force_setattr(event, "task_id", intern(task_id))
+        return event
 
 
 def _make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
+    from orchestrator_core.primitives.string_pool import StringPool
     from orchestrator_core.runtime.future import Future
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,11 @@ class LazyJournal:
 
     Args:
         folder: the workspace's ``.opencode``.
+        strings: what the ids in events are shared through.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, strings: StringPool | None = None) -> None:
+        self._strings = strings
         self._folder = folder
         self._lock = threading.Lock()
         self._journal: Journal | None = None
@@ -56,7 +59,7 @@ class LazyJournal:
                 return None
             aside: Path | None = None
             try:
-                journal = Journal(self._folder)
+                journal = Journal(self._folder, strings=self._strings)
             except JournalDamaged:
                 aside = set_aside(self._folder)
                 journal = Journal(self._folder)
@@ -77,7 +80,7 @@ class LazyJournal:
         if self._journal is not None:
             self._journal.flush()
             return self._journal.events()
-        with Journal(self._folder, read_only=True) as journal:
+        with Journal(self._folder, read_only=True, strings=self._strings) as journal:
             return journal.events()
 
     def owner(self) -> int | None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import MissionRequest
+    from orchestrator_core.mission.state import TaskStatus
+    from orchestrator_core.mission.task_pool import TaskPool
     from orchestrator_core.records import Receipt
 
 TITLE_LENGTH = 60
@@ -25,11 +27,11 @@ class Mission:
     Attributes:
         id: unique in the workspace.
         title: the first line of what was asked, shortened.
-        state: the fold of its events.
+        state: the fold of its events; its tasks' records are given back at the end.
         events: all of them, in order.
     """
 
-    def __init__(self, mission_id: str, request: MissionRequest) -> None:
+    def __init__(self, mission_id: str, request: MissionRequest, tasks: TaskPool) -> None:
         self.id = mission_id
         self.request = request
         self.title = _shorten(request.plan.title if request.plan else request.text)
@@ -37,12 +39,14 @@ class Mission:
         self.events: list[AnyEvent] = []
         self.stop_reason: str | None = None
         self.on_stop: Callable[[str], None] | None = None
+        self._pool = tasks
+        self._records: list[TaskStatus] = []
         self._report: asyncio.Future[MissionReport] = asyncio.get_running_loop().create_future()
 
     def add(self, event: AnyEvent) -> None:
         """Take note of an event."""
         self.events.append(event)
-        self.state = fold(self.state, event)
+        self.state = fold(self.state, event, self._new_task)
 
     def stop(self, reason: str) -> bool:
         """Ask the mission to end; it is over when :meth:`wait` returns.
@@ -74,10 +78,23 @@ class Mission:
     def finish(self, report: MissionReport) -> None:
         """Set the report, once."""
         self._report.set_result(report)
+        self._let_go()
 
     def crash(self, error: BaseException) -> None:
         """The mission ended without a report; whoever waits for it gets the error."""
         self._report.set_exception(error)
+        self._let_go()
+
+    def _new_task(self, task_id: str, title: str, state: TaskState) -> TaskStatus:
+        record = self._pool.new(task_id, title, state)
+        self._records.append(record)
+        return record
+
+    def _let_go(self) -> None:
+        """Give the tasks' records back: what is told of the mission from now on is its report."""
+        records, self._records = self._records, []
+        self.state.tasks = {}
+        self._pool.take_back(records)
 
     @property
     def summary(self) -> str:

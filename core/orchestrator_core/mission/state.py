@@ -43,6 +43,8 @@ from orchestrator_core.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    NewTask = Callable[[str, str, TaskState], "TaskStatus"]
+
 _RESUMABLE = (MissionStatus.FAILED, MissionStatus.CANCELLED)
 _ENDED = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
 
@@ -103,11 +105,11 @@ class MissionState(Struct):
         return self.status in _ENDED or self.status is MissionStatus.UNDONE
 
 
-def fold(state: MissionState, event: AnyEvent) -> MissionState:
+def fold(state: MissionState, event: AnyEvent, new_task: NewTask = TaskStatus) -> MissionState:
     """Take an event into the state.
 
     ``state`` itself is changed and returned: a copy for each event would make a mission of n
-    tasks cost n squared.
+    tasks cost n squared. ``new_task`` makes the records of planned tasks.
 
     Raises:
         IllegalTransition: the state does not allow the event; it is as before.
@@ -115,7 +117,10 @@ def fold(state: MissionState, event: AnyEvent) -> MissionState:
     sequence = event.sequence
     if event.mission_id != state.mission_id or (sequence and sequence != state.sequence + 1):
         raise _out_of_place(state, event)
-    _TRANSITIONS[type(event)](state, event)
+    if isinstance(event, MissionPlanned):
+        _planned(state, event, new_task)
+    else:
+        _TRANSITIONS[type(event)](state, event)
     state.sequence = sequence or state.sequence + 1
     return state
 
@@ -145,11 +150,11 @@ def _accepted(state: MissionState, event: MissionAccepted) -> None:
     state.accepted_at = event.at
 
 
-def _planned(state: MissionState, event: MissionPlanned) -> None:
+def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> None:
     if state.status in (MissionStatus.DONE, MissionStatus.UNDONE) or not state.sequence:
         raise _illegal(state, "planned")
     tasks = {
-        task.id: state.tasks.get(task.id) or TaskStatus(task.id, task.title, task.state)
+        task.id: state.tasks.get(task.id) or new_task(task.id, task.title, task.state)
         for task in event.plan.tasks
     }
     for known in state.tasks.values():
@@ -258,7 +263,6 @@ def _undone(state: MissionState, event: MissionUndone) -> None:
 
 _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     MissionAccepted: _accepted,
-    MissionPlanned: _planned,
     TaskStarted: _started,
     EditsIntended: _intended,
     EditsApplied: _applied,

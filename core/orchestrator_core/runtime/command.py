@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 
 from msgspec import Struct
 
+from orchestrator_core.primitives.buffer_pool import BufferPool
 from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child, Tail
 
 if TYPE_CHECKING:
@@ -85,13 +86,15 @@ def run_command(
     on_output: Callable[[str], None] | None = None,
     keep_bytes: int = 64 * 1024,
     grace_s: float = 0.5,
+    buffers: BufferPool | None = None,
 ) -> CommandResult:
     """Run a program (a sequence) or a shell line (a string) to its end, and block meanwhile.
 
     Output is streamed to ``on_output`` as it comes; while that is slow, the command waits. The
     command has ended when its first process has: what that left behind in its group is killed.
     On cancel, at the deadline, or when ``on_output`` raises, the whole group is ended the same
-    way, within ``grace_s`` and a little.
+    way, within ``grace_s`` and a little. It streams through one buffer of ``buffers``, which is
+    wiped in the end: commands print secrets.
 
     Raises:
         ToolUnavailable: the program cannot be started.
@@ -99,14 +102,22 @@ def run_command(
     argv = _shell(command) if isinstance(command, str) else command
     started = time.monotonic()
     output = _Output(on_output, keep_bytes)
-    with Child(argv, cwd=cwd, env=env, merge_stderr=True, stdin=False) as child:
-        outcome = _stream(child, output, cancel or CancelSignal(), timeout_s)
+    buffers = BufferPool(0) if buffers is None else buffers
+    with (
+        Child(argv, cwd=cwd, env=env, merge_stderr=True, stdin=False) as child,
+        buffers.lease(CHUNK_BYTES, secret=True) as buffer,
+    ):
+        outcome = _stream(child, buffer, output, cancel or CancelSignal(), timeout_s)
         output.finish()
         exit_code = child.close(grace_s)
     kept = output.kept
     return CommandResult(
         outcome, exit_code, kept.text(), kept.truncated, time.monotonic() - started
     )
+
+
+_DECODED_BYTES = 16 * 1024
+"""How much is decoded at once: the decoder copies it, and its text takes up to four times that."""
 
 
 class _Output:
@@ -119,7 +130,8 @@ class _Output:
 
     def take(self, chunk: memoryview) -> None:
         self.kept.append(chunk)
-        self._emit(self._decoder.decode(chunk))
+        for start in range(0, len(chunk), _DECODED_BYTES):
+            self._emit(self._decoder.decode(chunk[start : start + _DECODED_BYTES]))
 
     def finish(self) -> None:
         self._emit(self._decoder.decode(b"", final=True))
@@ -136,11 +148,15 @@ def _shell(line: str) -> list[str]:
 
 
 def _stream(
-    child: Child, output: _Output, cancel: CancelSignal, timeout_s: float | None
+    child: Child,
+    buffer: memoryview,
+    output: _Output,
+    cancel: CancelSignal,
+    timeout_s: float | None,
 ) -> Literal["exited", "timed out", "cancelled"]:
     """Pass the child's output on until it has ended, was cancelled or took too long."""
     deadline = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-    with _Outlet(child, timeout_s) as outlet, cancel.listening(outlet.wake):
+    with _Outlet(child, buffer, timeout_s) as outlet, cancel.listening(outlet.wake):
         while not cancel.cancelled:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -163,10 +179,10 @@ _PIPE_CHUNKS = 16
 class _Outlet:
     """A child's stdout, waited for together with the child's end and a wake-up from elsewhere."""
 
-    def __init__(self, child: Child, timeout_s: float | None) -> None:
+    def __init__(self, child: Child, buffer: memoryview, timeout_s: float | None) -> None:
         self._child = child
         self._stdout = cast("io.FileIO", child.stdout)
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._buffer = buffer
         self._lock = threading.Lock()
         self._woken, self._waker = os.pipe()
         self._timer: threading.Timer | None = None

@@ -30,12 +30,14 @@ from typing import IO, TYPE_CHECKING, Self, cast
 import psutil
 
 from orchestrator_core.errors import ToolUnavailable
+from orchestrator_core.primitives.buffer_pool import BufferPool
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Mapping, Sequence
 
 CHUNK_BYTES = 64 * 1024
+STDERR_BYTES = 16 * 1024
 _GONE_S = 0.25
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
@@ -51,9 +53,11 @@ class Tail:
     def append(self, chunk: bytes | memoryview) -> None:
         """Take ``chunk`` in and let go of what is too old."""
         self.total_bytes += len(chunk)
+        chunk = chunk[max(0, len(chunk) - self._limit) :]
+        too_much = len(self._kept) + len(chunk) - self._limit
+        if too_much > self._limit // 2:  # not each time: what is left has to be moved
+            del self._kept[:too_much]
         self._kept += chunk
-        if len(self._kept) > 2 * self._limit:
-            del self._kept[: -self._limit]
 
     @property
     def truncated(self) -> bool:
@@ -62,7 +66,8 @@ class Tail:
 
     def text(self) -> str:
         """What is kept; bytes that are not UTF-8 become replacement characters."""
-        return self._kept[-self._limit :].decode(errors="replace")
+        with memoryview(self._kept) as kept, kept[max(0, len(kept) - self._limit) :] as last:
+            return str(last, "utf-8", "replace")
 
 
 class Child:
@@ -79,6 +84,7 @@ class Child:
         stdin: whether there is a pipe to write to; otherwise it reads nothing.
         guard: take the group down when this process dies; costs one small process.
         stderr_tail_bytes: how much of stderr is kept.
+        buffers: what stderr is drained through.
 
     Raises:
         ToolUnavailable: the program cannot be started; the message says which and why.
@@ -94,7 +100,9 @@ class Child:
         stdin: bool = True,
         guard: bool = True,
         stderr_tail_bytes: int = 16 * 1024,
+        buffers: BufferPool | None = None,
     ) -> None:
+        self._buffers = BufferPool(0) if buffers is None else buffers
         self.name = Path(argv[0]).name
         self._lock = threading.Lock()
         self._closed = False
@@ -260,8 +268,7 @@ class Child:
 
     def _drain_stderr(self) -> None:
         pipe = cast("IO[bytes]", self._popen.stderr)
-        buffer = memoryview(bytearray(CHUNK_BYTES))
-        with pipe:
+        with pipe, self._buffers.lease(STDERR_BYTES, secret=True) as buffer:
             while count := cast("io.FileIO", pipe).readinto(buffer):
                 with self._tail_lock:
                     self._tail.append(buffer[:count])

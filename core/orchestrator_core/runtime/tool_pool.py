@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from orchestrator_core.errors import ToolError
+    from orchestrator_core.primitives.buffer_pool import BufferPool
     from orchestrator_core.runtime.future import Future
     from orchestrator_core.runtime.tool_process import Message
 
@@ -132,6 +133,7 @@ class RustToolPool:
         growth_limit_bytes: one that grew by more than this, beyond its cache, is replaced when
             its calls are done.
         cache_mib: the bound of the caches of one process.
+        buffers: what the processes' output is read through.
     """
 
     def __init__(
@@ -147,7 +149,9 @@ class RustToolPool:
         stop_s: float = 2.0,
         growth_limit_bytes: int = 100 * MIB,
         cache_mib: int = 512,
+        buffers: BufferPool | None = None,
     ) -> None:
+        self._buffers = buffers
         self.root = Path(root)
         self._argv = (str(binary), "--root", str(root), "--memory-mib", str(cache_mib))
         self._persistent = persistent
@@ -406,7 +410,7 @@ class RustToolPool:
         starting = sum(1 for member in self._members.values() if not member.ready)
         while len(self._waiting) > starting * self._slots and len(self._members) < self._max:
             start_by = time.monotonic() + self._start_s
-            process = ToolProcess(self._argv, self.root, self)
+            process = ToolProcess(self._argv, self.root, self, self._buffers)
             self._members[process] = _Member(process, start_by)
             starting += 1
             if self._lost:

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from orchestrator_core.errors import ToolCrashed, ToolError, ToolUnavailable
+from orchestrator_core.primitives.buffer_pool import BufferPool
 from orchestrator_core.runtime.pipe_writer import PipeWriter
-from orchestrator_core.runtime.process import KILL, Child
+from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child
 
 if TYPE_CHECKING:
     import io
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READ_BYTES = 256 * 1024
 PROTOCOL_VERSION = "2025-06-18"
 METHOD_NOT_FOUND = -32601
 
@@ -79,11 +79,15 @@ class ToolProcess:
         argv: the program and its arguments.
         cwd: its working directory.
         owner: told of readiness, answers and the end.
+        buffers: what its output is read through.
     """
 
     INITIALIZE_ID = 0
 
-    def __init__(self, argv: Sequence[str], cwd: Path, owner: Owner) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, owner: Owner, buffers: BufferPool | None = None
+    ) -> None:
+        self._buffers = BufferPool(0) if buffers is None else buffers
         self._argv = argv
         self._cwd = cwd
         self._owner = owner
@@ -138,15 +142,16 @@ class ToolProcess:
 
     def _keep(self) -> None:
         try:
-            child = Child(self._argv, cwd=self._cwd)
+            child = Child(self._argv, cwd=self._cwd, buffers=self._buffers)
         except Exception as error:  # noqa: BLE001 - whatever it is, the calls must not wait for it
             self._owner.on_end(self, ToolUnavailable(str(error)))
             return
         problem = ""
         try:
             self._open(child)
-            for line in _lines(cast("io.FileIO", child.stdout)):
-                self._handle(line)
+            with self._buffers.lease(CHUNK_BYTES) as buffer:
+                for line in _lines(cast("io.FileIO", child.stdout), buffer):
+                    self._handle(line)
         except msgspec.DecodeError as error:
             problem = f"sent what is not a JSON-RPC message ({error})"
         except Exception as error:
@@ -195,10 +200,9 @@ class ToolProcess:
         return ToolCrashed(text) if self.ready else ToolUnavailable(text)
 
 
-def _lines(stream: io.FileIO) -> Generator[bytearray | memoryview]:
+def _lines(stream: io.FileIO, view: memoryview) -> Generator[bytearray | memoryview]:
     """The lines of a stream; each is valid only until the next is asked for."""
-    buffer = bytearray(READ_BYTES)
-    view = memoryview(buffer)
+    buffer = cast("bytearray", view.obj)
     pending = bytearray()
     while count := stream.readinto(buffer):
         start = 0

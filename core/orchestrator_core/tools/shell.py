@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator_core.primitives.buffer_pool import BufferPool
     from orchestrator_core.tools.trust import TrustStore
 
 
@@ -24,9 +25,11 @@ class Shell:
     Args:
         root: the workspace.
         trust: who knows which workspaces are trusted.
+        buffers: what output is streamed through.
     """
 
-    def __init__(self, root: Path, trust: TrustStore) -> None:
+    def __init__(self, root: Path, trust: TrustStore, buffers: BufferPool | None = None) -> None:
+        self._buffers = buffers
         self._root = root
         self._trust = trust
 
@@ -95,6 +98,7 @@ class Shell:
             timeout_s=timeout_s,
             cancel=cancel,
             on_output=on_output,
+            buffers=self._buffers,
         )
         threading.Thread(target=_run, args=(work, ended), name="command", daemon=True).start()
         try:
