@@ -74,11 +74,11 @@ class TaskRun:
         Raises:
             OrchestratorError: a tool, the agent or the applier failed; nothing was applied.
         """
-        if self.rehearsal is not None:
+        try:
+            if self.rehearsal is None:
+                return await self._persist(task, progress)
             async with self._rehearsing:
                 return await self._rehearse(self.rehearsal, task, progress)
-        try:
-            return await self._persist(task, progress)
         finally:
             self._engine.turns.give_back(self._owner(task))
 
