@@ -50,8 +50,9 @@ def build() -> tuple[HardenedServer, EditorSession]:
     server = HardenedServer(NAME, __version__)
     bars = MissionProgressBars(server)
     session = EditorSession(server, ClientListener(server, bars))
-    Commands(session, bars).register(server)
-    _register_lifecycle(server, session)
+    commands = Commands(session, bars)
+    commands.register(server)
+    _register_lifecycle(server, session, commands)
     _register_documents(server, session)
 
     @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
@@ -63,14 +64,15 @@ def build() -> tuple[HardenedServer, EditorSession]:
     return server, session
 
 
-def _register_lifecycle(server: HardenedServer, session: EditorSession) -> None:
+def _register_lifecycle(server: HardenedServer, session: EditorSession, commands: Commands) -> None:
     @server.feature(lsp.INITIALIZE)
     def initialize(params: lsp.InitializeParams) -> None:
         session.begin(params)
 
     @server.feature(lsp.INITIALIZED)
-    def initialized(_: lsp.InitializedParams) -> None:
+    async def initialized(_: lsp.InitializedParams) -> None:
         session.warm_up()
+        await commands.offer_to_resume()
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def configured(params: lsp.DidChangeConfigurationParams) -> None:

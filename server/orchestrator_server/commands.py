@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_server.ask import ask_for_task
 from orchestrator_server.notifications import wire
+from orchestrator_server.resume import offer_to_resume
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.mission import Mission
@@ -123,6 +124,10 @@ class Commands:
         """Take a mission's changes back, or those of one task."""
         engine = await self._session.orchestrator()
         return wire(await engine.undo(mission, task or ""))
+
+    async def offer_to_resume(self) -> None:
+        """Ask what is to become of a mission that a crash cut short, if there is one."""
+        await offer_to_resume(self._session, lambda mission: self._start(mission, wait=False))
 
     async def status(self) -> object:
         """Missions, their tasks and receipts."""
