@@ -239,7 +239,7 @@ class Orchestrator:
             backend=accepted.backend,
         )
         backend = self._backend(request)
-        mission = Mission(accepted.mission_id, request)
+        mission = Mission(accepted.mission_id, request, self._services.pools.tasks)
         for event in events:
             mission.add(event)
         self._begin(mission, backend, None)
@@ -312,6 +312,7 @@ class Orchestrator:
             placed = msgspec.structs.replace(event, sequence=place, at=time.time())
             self._services.engine.listener.on_event(placed)
             await self._services.engine.record(placed)
+        self._services.overviews.forget()
         return UndoReport(
             mission=reverted.mission_id,
             files_restored=tuple(change.new_path or change.path for change in reverted.changes),
@@ -320,8 +321,16 @@ class Orchestrator:
 
     async def status(self) -> list[MissionOverview]:
         """The missions of the workspace, the newest first."""
-        missions = history.by_mission(await self._journalled())
-        return [history.overview(events) for events in reversed(missions.values())]
+        past = self._services.overviews.kept
+        if past is None:
+            read = self._services.overviews.read
+            past = await self._services.engine.pool.submit(read, frozenset(self._missions))
+        live = [
+            history.overview(mission.events, mission.state)
+            for mission in reversed(self._missions.values())
+            if mission.events and not mission.request.dry_run
+        ]
+        return [*live, *past]
 
     def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
@@ -358,6 +367,7 @@ class Orchestrator:
 
     def _begin(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
         self._missions[mission.id] = mission
+        self._services.overviews.forget()
         conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
         self._conducting.add(conducting)
         conducting.add_done_callback(self._conducting.discard)
@@ -377,6 +387,7 @@ class Orchestrator:
             raise
         finally:
             self._missions.pop(mission.id, None)
+            self._services.overviews.forget()
         took_s = round(time.monotonic() - started, 3)
         mission.finish(build_report(mission, duration_s=took_s, stats=self.stats(), diff=diff))
 

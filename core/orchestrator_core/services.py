@@ -22,6 +22,7 @@ from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.lazy_journal import LazyJournal
+from orchestrator_core.mission.overviews import Overviews
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
@@ -95,6 +96,7 @@ class Services:
         self.pools = pools
         self.shutdown = ShutdownManager()
         self._journal = journal
+        self.overviews = Overviews(journal)
         self._trust = TrustStore(places.trust)
         self._usage = UsageReader()
         self._seen = engine.pool.stats()

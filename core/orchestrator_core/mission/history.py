@@ -49,13 +49,14 @@ def by_mission(events: Iterable[AnyEvent]) -> dict[str, list[AnyEvent]]:
     return missions
 
 
-def overview(events: list[AnyEvent]) -> MissionOverview:
-    """What a mission's events say of it."""
+def overview(events: list[AnyEvent], state: MissionState | None = None) -> MissionOverview:
+    """What a mission's events say of it; ``state`` is their fold, where that is known."""
     accepted = events[0]
     assert isinstance(accepted, MissionAccepted)
-    state = MissionState(accepted.mission_id)
-    for event in events:
-        state = fold(state, event)
+    if state is None:
+        state = MissionState(accepted.mission_id)
+        for event in events:
+            state = fold(state, event)
     tasks = task_reports(state, events)
     return MissionOverview(
         mission=accepted.mission_id,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.summaries import MissionSummary
     from orchestrator_core.primitives.string_pool import StringPool
     from orchestrator_core.runtime.future import Future
 
@@ -62,7 +63,7 @@ class LazyJournal:
                 journal = Journal(self._folder, strings=self._strings)
             except JournalDamaged:
                 aside = set_aside(self._folder)
-                journal = Journal(self._folder)
+                journal = Journal(self._folder, strings=self._strings)
             try:
                 journal.prune(LIMIT_BYTES)
             except JournalError as error:
@@ -75,13 +76,24 @@ class LazyJournal:
         assert self._journal is not None
         return self._journal.append(event)
 
-    def events(self) -> tuple[AnyEvent, ...]:
-        """All events, the oldest first."""
+    @property
+    def is_open(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self._journal is not None
+
+    def missions(self) -> tuple[MissionSummary, ...]:
+        """What missions there are, the newest first."""
         if self._journal is not None:
-            self._journal.flush()
-            return self._journal.events()
+            return self._journal.missions()
+        with Journal(self._folder, read_only=True) as journal:
+            return journal.missions()
+
+    def events(self, mission_id: str | None = None) -> tuple[AnyEvent, ...]:
+        """The events of one mission or of all, the oldest first."""
+        if self._journal is not None:
+            return self._journal.events(mission_id)
         with Journal(self._folder, read_only=True, strings=self._strings) as journal:
-            return journal.events()
+            return journal.events(mission_id)
 
     def owner(self) -> int | None:
         """The live process that writes to the journal now, if there is one."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator_core.workspace.leases import LeaseTable, Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 
 class Turns:
@@ -22,7 +22,7 @@ class Turns:
         self._leases = LeaseTable()
         self._freed: dict[str, asyncio.Event] = {}
 
-    def take(self, owner: str, globs: Iterable[str]) -> asyncio.Event | None:
+    def take(self, owner: str, globs: Sequence[str]) -> asyncio.Event | None:
         """Take the files that match, or none of them.
 
         Args:
@@ -32,6 +32,8 @@ class Turns:
         Returns:
             None if they are taken now; else what is set when it is worth asking again.
         """
+        if not globs:
+            return None
         in_the_way = self._leases.acquire(owner, [Region(glob) for glob in globs])
         if not in_the_way:
             return None
