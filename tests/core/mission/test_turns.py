@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from orchestrator_core.events import TaskStarted
 from orchestrator_core.mission.turns import Turns
 from orchestrator_core.records import MissionStatus, Task
 from scripted_backend import Recorder, orchestrator, request_for
@@ -57,5 +58,5 @@ async def test_tasks_of_a_plan_never_clash_on_files_that_they_name(tmp_path: Pat
 
     assert report.status is MissionStatus.DONE, report.reason
     assert sorted((root / "a.txt").read_text().split()) == [task.id for task in tasks]
-    attempts = [event.attempt for event in recorder.events if hasattr(event, "attempt")]
+    attempts = [event.attempt for event in recorder.events if isinstance(event, TaskStarted)]
     assert attempts == [1] * 7

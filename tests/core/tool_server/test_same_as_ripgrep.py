@@ -193,7 +193,8 @@ def test_what_is_found_before_a_late_nul_is_what_ripgrep_finds(tmp_path: Path) -
 def test_a_line_of_50_mb_makes_no_difference(
     big_line: tuple[Path, ToolServer], pattern: str, options: dict[str, Any]
 ) -> None:
-    test_grep_finds_what_ripgrep_finds.hypothesis.inner_test(*big_line, pattern, options)
+    inner: Any = test_grep_finds_what_ripgrep_finds
+    inner.hypothesis.inner_test(*big_line, pattern, options)
 
 
 @pytest.fixture(scope="module")
