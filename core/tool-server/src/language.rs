@@ -5,12 +5,13 @@ use std::path::Path;
 use ast_grep_language::SupportLang;
 
 use crate::failure::{Failure, Outcome};
+use crate::grammar::Grammar;
 
 pub struct Language {
     pub name: &'static str,
     aliases: &'static [&'static str],
     extensions: &'static [&'static str],
-    pub grammar: SupportLang,
+    pub grammar: Grammar,
 }
 
 const fn language(
@@ -23,7 +24,7 @@ const fn language(
         name,
         aliases,
         extensions,
-        grammar,
+        grammar: Grammar(grammar),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod failure;
+mod grammar;
 mod index;
 mod language;
 mod mcp;
@@ -20,8 +21,7 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
+const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {

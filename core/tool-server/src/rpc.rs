@@ -95,8 +95,7 @@ impl Server {
             match read_line(&mut input, &mut line, limit) {
                 Ok(Line::End) => return,
                 Ok(Line::TooLong) => {
-                    let message =
-                        format!("a request line of more than {limit} bytes was refused");
+                    let message = format!("a request line of more than {limit} bytes was refused");
                     respond(&leading_id(&line), Err(Failure::broken(message)));
                     line = Vec::new();
                 }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use ast_grep_core::source::{Content, Doc, Edit};
 use ast_grep_core::tree_sitter::LanguageExt;
-use ast_grep_language::SupportLang;
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
+use crate::grammar::Grammar;
 use crate::rpc::Cancel;
 use crate::text::Text;
 
 thread_local! {
     /// Parsers keep tables of their language: one for each language and thread.
-    static PARSERS: RefCell<HashMap<SupportLang, Parser>> = RefCell::new(HashMap::new());
+    static PARSERS: RefCell<HashMap<Grammar, Parser>> = RefCell::new(HashMap::new());
 }
 
 /// A text shared with the cache it came from.
@@ -49,7 +49,7 @@ impl Content for Shared {
 #[derive(Clone)]
 pub struct Parsed {
     source: Shared,
-    grammar: SupportLang,
+    grammar: Grammar,
     pub tree: Tree,
 }
 
@@ -62,7 +62,7 @@ impl Parsed {
     }
 
     /// Parses a UTF-8 text; `None` if the call was cancelled on the way.
-    pub fn new(text: &Arc<Text>, grammar: SupportLang, cancel: &Cancel) -> Option<Self> {
+    pub fn new(text: &Arc<Text>, grammar: Grammar, cancel: &Cancel) -> Option<Self> {
         let tree = PARSERS.with_borrow_mut(|parsers| {
             let parser = parsers.entry(grammar).or_insert_with(|| {
                 let mut parser = Parser::new();
@@ -96,10 +96,10 @@ impl Parsed {
 
 impl Doc for Parsed {
     type Source = Shared;
-    type Lang = SupportLang;
+    type Lang = Grammar;
     type Node<'r> = Node<'r>;
 
-    fn get_lang(&self) -> &SupportLang {
+    fn get_lang(&self) -> &Grammar {
         &self.grammar
     }
 

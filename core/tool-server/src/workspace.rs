@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 
-use ast_grep_language::SupportLang;
 use serde_json::Value;
 
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::grammar::Grammar;
 use crate::index::View;
 use crate::index::filter::Filter;
 use crate::index::grams::Needs;
@@ -246,7 +246,9 @@ impl Source {
 impl Session<'_> {
     /// The selected files in the order of their paths.
     pub fn select(&self, selection: &Selection, cancel: &Cancel) -> Outcome<Vec<Source>> {
-        let filter = Arc::new(Filter::new(&self.root, selection)?);
+        let filter = Arc::new(Filter::new(&self.root, selection, |path| {
+            self.is_folder(path)
+        })?);
         let Some(paths) = &selection.paths else {
             return self.below("", &filter, cancel);
         };
@@ -262,6 +264,15 @@ impl Session<'_> {
         sources.sort_by(|a, b| a.path().cmp(b.path()));
         sources.dedup_by(|a, b| a.path() == b.path());
         Ok(sources)
+    }
+
+    /// Whether a path names a folder, on disk or with a buffer in it.
+    fn is_folder(&self, path: &str) -> bool {
+        let has_buffer = |name: &String| {
+            name.strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.root.join(path).is_dir() || self.buffers.keys().any(has_buffer)
     }
 
     fn below(&self, from: &str, filter: &Arc<Filter>, cancel: &Cancel) -> Outcome<Vec<Source>> {
@@ -350,7 +361,7 @@ impl Session<'_> {
         &self,
         source: &Source,
         text: &Arc<Text>,
-        grammar: SupportLang,
+        grammar: Grammar,
         cancel: &Cancel,
     ) -> Outcome<Parsed> {
         match source {

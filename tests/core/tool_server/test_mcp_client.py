@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.tool_server.client import binary
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
+
+from core.tool_server.client import binary
 
 
 async def test_the_official_client_lists_and_calls_the_tools(tree: Path) -> None:

@@ -26,11 +26,16 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn new(root: &Path, selection: &Selection) -> Outcome<Self> {
+    /// `is_folder` tells of a path below the root whether it names a folder.
+    pub fn new(
+        root: &Path,
+        selection: &Selection,
+        is_folder: impl Fn(&str) -> bool,
+    ) -> Outcome<Self> {
         let (folders, globs): (Vec<&String>, Vec<&String>) = selection
             .globs
             .iter()
-            .partition(|glob| names_folder(root, glob));
+            .partition(|glob| names_folder(glob, &is_folder));
         let exclusions: Vec<&String> = globs
             .iter()
             .copied()
@@ -121,10 +126,10 @@ fn is_below(path: &str, folder: &str) -> bool {
 }
 
 /// A glob without special characters that is a folder's name means everything below it.
-fn names_folder(root: &Path, glob: &str) -> bool {
+fn names_folder(glob: &str, is_folder: impl Fn(&str) -> bool) -> bool {
     !glob.starts_with('!')
         && !glob.contains(['*', '?', '[', '{', '\\'])
-        && (glob.ends_with('/') || root.join(glob.trim_matches('/')).is_dir())
+        && (glob.ends_with('/') || is_folder(glob.trim_matches('/')))
 }
 
 fn overrides(root: &Path, globs: &[&String]) -> Outcome<Override> {

@@ -129,9 +129,7 @@ impl View {
     fn remembered(&self, generation: u64, from: &str, filter: &Filter) -> Option<Arc<[Arc<File>]>> {
         let mut selected = locked(&self.selected);
         let at = selected.iter().position(|known| {
-            known.generation == generation
-                && known.from == from
-                && known.filter.same_as(filter)
+            known.generation == generation && known.from == from && known.filter.same_as(filter)
         })?;
         selected[..=at].rotate_right(1);
         Some(Arc::clone(&selected[0].files))

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ast_grep_language::SupportLang;
-
 use super::grams::Grams;
 use super::rules::Verdict;
 use super::stamp::Stamp;
+use crate::grammar::Grammar;
 use crate::rpc::{Cancel, locked};
 use crate::syntax_tree::Parsed;
 use crate::text::{PROBE_BYTES, Text};
@@ -117,7 +116,7 @@ struct Slot {
 }
 
 struct Tree {
-    grammar: SupportLang,
+    grammar: Grammar,
     parsed: Parsed,
     last_used: u32,
 }
@@ -259,7 +258,7 @@ impl File {
     }
 
     /// The syntax tree of a text that was just loaded, from memory or by parsing.
-    pub fn parse(&self, text: &Arc<Text>, grammar: SupportLang, cancel: &Cancel) -> Option<Parsed> {
+    pub fn parse(&self, text: &Arc<Text>, grammar: Grammar, cancel: &Cancel) -> Option<Parsed> {
         let now = self.store.now();
         {
             let mut slot = locked(&self.slot);

@@ -30,11 +30,7 @@ pub struct Compiled {
 
 impl Compiled {
     pub fn new(source: &str, language: &'static Language) -> Result<Self, String> {
-        let pattern =
-            Pattern::try_new(source, language.grammar).map_err(|error| error.to_string())?;
-        if pattern.has_error() || contains_error(&pattern.node) {
-            return Err("it has a syntax error".into());
-        }
+        let pattern = language.grammar.pattern(source)?;
         let mut literals = Vec::new();
         collect_literals(&pattern.node, &mut literals);
         literals.sort_unstable();
@@ -156,16 +152,6 @@ fn stands_alone(bytes: &[u8], at: usize, len: usize) -> bool {
         .get(at + len)
         .is_some_and(|byte| letter(byte) || byte.is_ascii_digit());
     !(name && (longer_before || (longer_after && letter(&bytes[at + len - 1]))))
-}
-
-fn contains_error(node: &PatternNode) -> bool {
-    match node {
-        PatternNode::MetaVar { .. } => false,
-        PatternNode::Terminal { kind_id, .. } => *kind_id == u16::MAX,
-        PatternNode::Internal { kind_id, children } => {
-            *kind_id == u16::MAX || children.iter().any(contains_error)
-        }
-    }
 }
 
 /// Named leaves must be in the text as they are; the matcher may skip unnamed ones.
