@@ -100,10 +100,11 @@ def test_buffers_are_searched_instead_of_the_disk(root: Path, running: ToolServe
     (root / ".gitignore").write_text("*.log\n")
     (root / "a.py").write_text("disk\n")
     (root / "b.py").write_text("disk\n")
-    found = lambda **more: [  # noqa: E731
-        (m["path"], m["text"])
-        for m in running.call("grep", pattern="disk|buffer", **more)["matches"]
-    ]
+
+    def found(**more: Any) -> list[tuple[str, str]]:
+        matches = running.call("grep", pattern="disk|buffer", **more)["matches"]
+        return [(m["path"], m["text"]) for m in matches]
+
     running.notify("overlay/set", {"path": "a.py", "text": "buffer\n"})
     running.notify("overlay/set", {"path": "new/c.py", "text": "buffer new\n"})
     running.notify("overlay/set", {"path": "new/c.log", "text": "buffer ignored\n"})
