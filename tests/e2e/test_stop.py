@@ -28,6 +28,14 @@ def endless(shop: Path, environment: dict[str, str]) -> str:
     return f"{REPLACE} then run touch {shop.parent}/started && sleep 600"
 
 
+def command_line(process: psutil.Process) -> str:
+    """What it runs; nothing if it has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 async def running(editor: FakeEditor) -> list[psutil.Process]:
     """Wait until the endless command runs; answer its processes."""
     started = editor.root.parent / "started"
@@ -35,7 +43,7 @@ async def running(editor: FakeEditor) -> list[psutil.Process]:
         while not started.exists():
             await asyncio.sleep(0.02)
     server = psutil.Process(editor.process.pid)
-    sleeps = [p for p in server.children(recursive=True) if "sleep 600" in " ".join(p.cmdline())]
+    sleeps = [p for p in server.children(recursive=True) if "sleep 600" in command_line(p)]
     assert sleeps
     return sleeps
 
