@@ -8,7 +8,7 @@ import { candidates, firstRunnable, isRunnable, type Surroundings } from "../src
 const HERE: Surroundings = {
   setting: "",
   interpreter: "/envs/app/bin/python",
-  folders: ["/work/one", "/work/two"],
+  folders: ["/code/one", "/code/two"],
   trusted: true,
   searchPath: "/usr/bin:relative::/home/me/.local/bin:/usr/bin",
   home: "/home/me",
@@ -23,20 +23,20 @@ describe("the search for the server", () => {
       candidates(HERE).map(({ file, source }) => `${source}: ${file}`),
       [
         "interpreter: /envs/app/bin/opencode-orchestrator",
-        "workspace: /work/one/.venv/bin/opencode-orchestrator",
-        "workspace: /work/two/.venv/bin/opencode-orchestrator",
+        "workspace: /code/one/.venv/bin/opencode-orchestrator",
+        "workspace: /code/two/.venv/bin/opencode-orchestrator",
         "PATH: /usr/bin/opencode-orchestrator",
         "PATH: /home/me/.local/bin/opencode-orchestrator",
       ],
     );
-    assert.equal(files({ interpreter: "/work/one/.venv/bin/python" }).length, 4);
+    assert.equal(files({ interpreter: "/code/one/.venv/bin/python" }).length, 4);
   });
 
   it("looks nowhere else when the setting names a program", () => {
     assert.deepEqual(files({ setting: "/opt/orc" }), ["/opt/orc"]);
     assert.deepEqual(files({ setting: "~/bin/orc" }), ["/home/me/bin/orc"]);
-    assert.deepEqual(files({ setting: "${workspaceFolder}/env/bin/orc" }), ["/work/one/env/bin/orc"]);
-    assert.deepEqual(files({ setting: " env/../bin/orc " }), ["/work/one/bin/orc"]);
+    assert.deepEqual(files({ setting: "${workspaceFolder}/env/bin/orc" }), ["/code/one/env/bin/orc"]);
+    assert.deepEqual(files({ setting: " env/../bin/orc " }), ["/code/one/bin/orc"]);
   });
 
   it("looks only at PATH while the workspace is not trusted", () => {
