@@ -19,7 +19,7 @@ test: setup ## Run the tests
 	@$(BIN)/pytest -m "not soak"
 
 soak: setup ## Run the long forms of the tests
-	@$(BIN)/pytest -m soak --timeout 3600
+	@$(BIN)/pytest -m soak --timeout 3600 --hypothesis-profile exploring
 
 check: setup ## Lint, types, layers, Rust
 	@$(BIN)/ruff check .

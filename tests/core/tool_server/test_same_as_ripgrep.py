@@ -127,6 +127,9 @@ def test_glob_lists_what_ripgrep_lists(
 
 @settings(many, max_examples=100)
 @given(several=st.lists(patterns, min_size=1, max_size=4), ignore_case=st.booleans())
+@example(several=["loadload", r"\A"], ignore_case=False)
+@example(several=["loadload", r"\z"], ignore_case=False)
+@example(several=[r"\Aload", r"load\z", "x"], ignore_case=True)
 def test_multi_grep_finds_what_ripgrep_finds(
     tree: Path, server: ToolServer, several: list[str], ignore_case: bool
 ) -> None:

@@ -186,9 +186,20 @@ impl Search {
             Some(newline) if !self.multiline => from + newline,
             _ => bytes.len(),
         };
+        let named = self.matching_at(&bytes[..end], from, at.is_some());
+        if !named.is_empty() || !self.line_buffered {
+            return named;
+        }
+        // A text anchor matched at an end of the searcher's buffer: there, a line stands alone.
+        let line = memchr::memrchr(b'\n', &bytes[..from]).map_or(0, |newline| newline + 1);
+        self.matching_at(&bytes[line..end], from - line, at.is_some())
+    }
+
+    /// The patterns that match at or, unless `exactly`, after a place in a text.
+    fn matching_at(&self, text: &[u8], from: usize, exactly: bool) -> Vec<usize> {
         let matches_here = |matcher: &RegexMatcher| {
-            let found = matcher.find_at(&bytes[..end], from).ok().flatten();
-            found.is_some_and(|found| at.is_none_or(|at| found.start() == at))
+            let found = matcher.find_at(text, from).ok().flatten();
+            found.is_some_and(|found| !exactly || found.start() == from)
         };
         (0..self.single.len())
             .filter(|&index| matches_here(&self.single[index]))
