@@ -54,7 +54,7 @@ pub struct Parsed {
 }
 
 /// Memory that a tree takes, by its number of nodes; measured on Python and TypeScript.
-const NODE_BYTES: usize = 64;
+const NODE_BYTES: usize = 176;
 
 impl Parsed {
     pub fn size_bytes(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::index::View;
 use crate::index::filter::Filter;
 use crate::index::grams::Needs;
 use crate::index::store::{self, Candidate, File, Store};
-use crate::rpc::{Cancel, locked};
+use crate::rpc::{Cancel, locked, trim_heap};
 use crate::syntax_tree::Parsed;
 use crate::text::Text;
 
@@ -148,6 +148,8 @@ fn make_signatures(views: &Receiver<Weak<View>>) {
         for file in files.unwrap_or_default() {
             file.sign();
         }
+        // What loading and parsing took besides what is kept.
+        trim_heap();
     }
 }
 
@@ -223,6 +225,7 @@ pub struct Session<'a> {
     buffers: Buffers,
     view: Arc<View>,
     workspaces: &'a Workspaces,
+    /// Texts were read or parsed.
     loaded: AtomicBool,
 }
 
@@ -364,6 +367,7 @@ impl Session<'_> {
         grammar: Grammar,
         cancel: &Cancel,
     ) -> Outcome<Parsed> {
+        self.loaded.store(true, Ordering::Relaxed);
         match source {
             Source::Indexed(file) => file.parse(text, grammar, cancel),
             _ => Parsed::new(text, grammar, cancel),

@@ -2,15 +2,22 @@
 //!
 //! The idea is Russ Cox's trigram index ("Regular Expression Matching with a Trigram Index",
 //! 2012), with one Bloom filter a file instead of posting lists: a changed file costs its own
-//! signature only. ASCII letters are folded, so that one signature serves both cases. What a
-//! signature lets pass, the real matcher confirms.
+//! signature only. ASCII letters are folded, so that one signature serves both cases. A large
+//! text has most short sequences somewhere, so its signature holds those of six bytes, too. What
+//! a signature lets pass, the real matcher confirms.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::pattern::{Syntax, parse};
 
 const MIN_BITS_LOG2: u32 = 9;
-const MAX_BITS_LOG2: u32 = 18;
+const MAX_BITS_LOG2: u32 = 22;
+/// Texts from this size on have sequences of six bytes in their signatures.
+const LARGE_BYTES: usize = 64 << 10;
+const SHORT: usize = 3;
+const LONG: usize = 6;
+/// Tells a long sequence from a short one that begins with zeros.
+const LONG_MARK: u64 = 1 << 48;
 /// A class of more bytes than this is not a letter in its cases.
 const MAX_CLASS: usize = 4;
 
@@ -19,26 +26,34 @@ pub struct Grams {
     bits: Box<[u64]>,
     shift: u32,
     ascii: bool,
+    large: bool,
 }
 
-fn slot(gram: u32, shift: u32) -> usize {
-    (gram.wrapping_mul(0x9E37_79B1) >> shift) as usize
+/// Multiplicative hashing (Knuth): the highest bits of the product.
+fn slot(gram: u64, shift: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift) as usize
 }
 
 impl Grams {
-    /// Takes about one bit for two bytes of text, less for large ones.
+    /// Takes about one bit for two bytes of text; for a large text, one for each byte.
     pub fn of(text: &[u8]) -> Self {
-        let log2 = (text.len() / 2)
+        let large = text.len() >= LARGE_BYTES;
+        let wanted = if large { text.len() } else { text.len() / 2 };
+        let log2 = wanted
             .next_power_of_two()
             .trailing_zeros()
             .clamp(MIN_BITS_LOG2, MAX_BITS_LOG2);
-        let shift = 32 - log2;
+        let shift = 64 - log2;
         let mut bits = vec![0u64; 1 << (log2 - 6)].into_boxed_slice();
-        let mut gram = 0u32;
+        let mut window = 0u64;
         for (at, byte) in text.iter().enumerate() {
-            gram = (gram << 8 | u32::from(byte.to_ascii_lowercase())) & 0x00FF_FFFF;
-            if at >= 2 {
-                let slot = slot(gram, shift);
+            window = (window << 8 | u64::from(byte.to_ascii_lowercase())) & (LONG_MARK - 1);
+            if at + 1 >= SHORT {
+                let slot = slot(window & 0x00FF_FFFF, shift);
+                bits[slot >> 6] |= 1 << (slot & 63);
+            }
+            if large && at + 1 >= LONG {
+                let slot = slot(window | LONG_MARK, shift);
                 bits[slot >> 6] |= 1 << (slot & 63);
             }
         }
@@ -46,6 +61,7 @@ impl Grams {
             bits,
             shift,
             ascii: text.is_ascii(),
+            large,
         }
     }
 
@@ -53,7 +69,10 @@ impl Grams {
         self.bits.len() * 8 + size_of::<Self>()
     }
 
-    fn has(&self, gram: u32) -> bool {
+    fn has(&self, gram: u64) -> bool {
+        if gram & LONG_MARK != 0 && !self.large {
+            return true;
+        }
         let slot = slot(gram, self.shift);
         self.bits[slot >> 6] & (1 << (slot & 63)) != 0
     }
@@ -74,7 +93,7 @@ impl Grams {
 /// What a text must contain for a pattern to match; an empty `All` asks for nothing.
 #[derive(Debug, PartialEq)]
 enum Need {
-    Grams(Vec<u32>),
+    Grams(Vec<u64>),
     All(Vec<Need>),
     Any(Vec<Need>),
 }
@@ -128,15 +147,15 @@ impl Needs {
     }
 }
 
+/// The sequences of a run of bytes, long ones first: few texts have them.
 fn grams(run: &[u8]) -> Need {
-    Need::Grams(
-        run.windows(3)
-            .map(|w| {
-                w.iter()
-                    .fold(0, |gram, b| gram << 8 | u32::from(b.to_ascii_lowercase()))
-            })
-            .collect(),
-    )
+    let fold = |window: &[u8]| {
+        window
+            .iter()
+            .fold(0, |gram, b| gram << 8 | u64::from(b.to_ascii_lowercase()))
+    };
+    let long = run.windows(LONG).map(|window| fold(window) | LONG_MARK);
+    Need::Grams(long.chain(run.windows(SHORT).map(fold)).collect())
 }
 
 /// Collects what a regular expression needs: runs of bytes that follow each other.
@@ -159,7 +178,7 @@ impl Walk {
     }
 
     fn end_run(&mut self) {
-        if self.run.len() >= 3 {
+        if self.run.len() >= SHORT {
             self.needs.push(grams(&self.run));
         }
         self.run.clear();
@@ -257,6 +276,22 @@ mod tests {
         for text in ["MASK", "maſk", "mas\u{212A}"] {
             assert!(passes("mask", true, text), "{text}");
         }
+    }
+
+    #[test]
+    fn large_texts_are_told_apart_by_longer_sequences() {
+        let words = "parse def args _a e_ ef pa ".repeat(4000);
+        assert!(!passes("def parse_args", false, &words));
+        assert!(passes(
+            "def parse_args",
+            false,
+            &format!("{words} def parse_args")
+        ));
+        assert!(passes(
+            "DEF PARSE_args",
+            true,
+            &format!("{words} def parse_args")
+        ));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::text::{PROBE_BYTES, Text};
 /// A file above this part of the bound is read anew each time.
 const LARGEST_PART: usize = 4;
 /// Trees take at most this part of what the texts take: they are some ten times a text's size.
-const TREES_PART: usize = 6;
+const TREES_PART: usize = 8;
 /// But small workspaces may have this much for trees, if the bound allows.
 const TREES_MIN_BYTES: usize = 4 << 20;
 
@@ -340,17 +340,36 @@ pub fn read(path: &Path) -> std::io::Result<(Text, Stamp)> {
     }
     let stamp = Stamp::from(&metadata);
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    let mut bytes = Vec::with_capacity(size.min(PROBE_BYTES) + 1);
-    (&mut file)
-        .take(PROBE_BYTES as u64)
-        .read_to_end(&mut bytes)?;
+    // The size spares the call that would find the end. A file that grows meanwhile is reported
+    // as changed, or its stamp differs.
+    let mut bytes = fill(&mut file, Vec::new(), size.min(PROBE_BYTES))?;
+    if size == 0 {
+        // Some file systems make a text up as it is read, and give no size.
+        file.read_to_end(&mut bytes)?;
+    }
     if let Some(text) = Text::early_binary(&bytes, size) {
         return Ok((text, stamp));
     }
-    if bytes.len() == PROBE_BYTES {
-        bytes.reserve_exact(size.saturating_sub(bytes.len()) + 1);
-        file.read_to_end(&mut bytes)?;
+    if bytes.len() == PROBE_BYTES && size > PROBE_BYTES {
+        bytes = fill(&mut file, bytes, size)?;
     }
-    bytes.shrink_to_fit();
     Ok((Text::from_file_bytes(bytes), stamp))
+}
+
+/// Reads until so many bytes are there, or the file ends.
+fn fill(file: &mut fs::File, mut bytes: Vec<u8>, size: usize) -> std::io::Result<Vec<u8>> {
+    let mut at = bytes.len();
+    bytes.reserve_exact(size - at);
+    bytes.resize(size, 0);
+    while at < size {
+        match file.read(&mut bytes[at..]) {
+            Ok(0) => break,
+            Ok(length) => at += length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(at);
+    bytes.shrink_to_fit();
+    Ok(bytes)
 }
