@@ -42,7 +42,7 @@ class Mode(StrEnum):
     FRACTAL = "fractal"
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, gc=False):
     """Something wrong in a text, at a place (1-based; ``end_column`` is exclusive)."""
 
     line: int
@@ -53,14 +53,14 @@ class Problem(Struct, frozen=True):
     severity: Literal["error", "warning"] = "error"
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, frozen=True, gc=False):
     """One line of work in a task, in the verb language or in plain words for a model."""
 
     text: str
     state: TaskState = TaskState.PENDING
 
 
-class Task(Struct, frozen=True):
+class Task(Struct, frozen=True, gc=False):
     """A node of the plan.
 
     Attributes:
@@ -89,7 +89,7 @@ class Plan(Struct, frozen=True):
     tasks: tuple[Task, ...]
 
 
-class CheckResult(Struct, frozen=True):
+class CheckResult(Struct, frozen=True, gc=False):
     """One check that the server itself ran.
 
     Attributes:
@@ -110,7 +110,7 @@ class CheckResult(Struct, frozen=True):
     details: tuple[str, ...] = ()
 
 
-class Receipt(Struct, frozen=True):
+class Receipt(Struct, frozen=True, gc=False):
     """The proof that a task was reviewed: the checks that ran, on which tree."""
 
     task_id: str
@@ -119,7 +119,7 @@ class Receipt(Struct, frozen=True):
     tree: str = ""
 
 
-class FileChange(Struct, frozen=True):
+class FileChange(Struct, frozen=True, gc=False):
     """One applied change, as the journal keeps it.
 
     Attributes:
@@ -135,7 +135,7 @@ class FileChange(Struct, frozen=True):
     new_path: str = ""
 
 
-class TaskReport(Struct, frozen=True):
+class TaskReport(Struct, frozen=True, gc=False):
     """A task in a mission's result."""
 
     id: str
