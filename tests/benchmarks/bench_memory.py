@@ -42,7 +42,6 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
-from orchestrator_core.mission.group_writer import Row
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.mission import task_reports
 from orchestrator_core.mission.pools import Pools
@@ -179,7 +178,7 @@ class PlainStore:
     def _emit(self, kind: str, mission: str, data: dict[str, Any]) -> Future[None]:
         self._sequence += 1
         event = PlainEvent(kind, mission, self._sequence, time.time(), data)
-        return self._writer.add(Row(mission, self._sequence, kind, self._encode(event)))
+        return self._writer.add((mission, self._sequence, kind, self._encode(event)))
 
 
 class OwnStore:

@@ -22,7 +22,7 @@ from msgspec.structs import force_setattr
 from orchestrator_core.errors import JournalError
 from orchestrator_core.events import AnyEvent
 from orchestrator_core.mission import journal_file
-from orchestrator_core.mission.group_writer import GroupWriter, Row
+from orchestrator_core.mission.group_writer import GroupWriter
 from orchestrator_core.mission.owner_lock import OwnerLock
 from orchestrator_core.mission.summaries import MissionSummary, summaries
 from orchestrator_core.primitives.string_pool import StringPool
@@ -131,7 +131,7 @@ class Journal:
             except (UnicodeEncodeError, msgspec.MsgspecError) as error:
                 raise JournalError(f"an event cannot be written as JSON: {error}") from error
             self._sequences[mission] = event.sequence
-            return self._writer.add(Row(mission, event.sequence, _KINDS[type(event)], body))
+            return self._writer.add((mission, event.sequence, _KINDS[type(event)], body))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was appended before is safe on disk.

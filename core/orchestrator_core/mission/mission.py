@@ -129,26 +129,47 @@ def task_reports(
     state: MissionState, events: Sequence[AnyEvent], *, dry_run: bool = False
 ) -> tuple[TaskReport, ...]:
     """Each task with the files that it changed (would change, in a dry run) and its receipt."""
-    files: dict[str, dict[str, None]] = {}
+    files: dict[str, set[str]] = {}
     receipts: dict[str, Receipt] = {}
     for event in events:
         if isinstance(event, TaskReviewed):
             receipts[event.task_id] = event.receipt
         elif isinstance(event, EditsIntended if dry_run else EditsApplied):
-            changed = files.setdefault(event.task_id, {})
-            changed.update(dict.fromkeys(c.new_path or c.path for c in event.changes))
+            changed = files.setdefault(event.task_id, set())
+            for change in event.changes:
+                changed.add(change.new_path or change.path)
     return tuple(
         TaskReport(
             id=task.id,
             title=task.title,
-            status=state.tasks[task.id].state,
+            status=(status := state.tasks[task.id]).state,
             files=tuple(sorted(files.get(task.id, ()))),
             receipt=receipts.get(task.id),
-            reason=state.tasks[task.id].reason,
-            notes=state.tasks[task.id].notes,
+            reason=status.reason,
+            notes=status.notes,
+            duration_s=_duration_s(status),
         )
         for task in (state.plan.tasks if state.plan else ())
     )
+
+
+def report_now(task: TaskStatus, now: float) -> TaskReport:
+    """One task of a mission that runs, as it is ``now`` (seconds since the epoch)."""
+    return TaskReport(
+        id=task.id,
+        title=task.title,
+        status=task.state,
+        files=tuple(sorted(change.new_path or change.path for change in task.applied)),
+        receipt=task.receipt,
+        reason=task.reason,
+        notes=task.notes,
+        duration_s=_duration_s(task, now),
+    )
+
+
+def _duration_s(task: TaskStatus, now: float = 0.0) -> float:
+    ended = task.finished_at or now
+    return round(max(0.0, ended - task.started_at), 3) if task.started_at else 0.0
 
 
 def summarise(title: str, report: MissionReport) -> str:
