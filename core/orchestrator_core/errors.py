@@ -29,6 +29,7 @@
     │   ├── PoolClosed            work was given to a pool that is closed
     │   ├── DeadlineExceeded      a task had not finished when its deadline passed
     │   └── PooledObjectMisuse    a pooled object was used after its release
+    ├── ContentsUnavailable       the old texts that undo needs cannot be kept or read
     └── JournalError
         ├── JournalDamaged        the journal cannot be read
         ├── JournalBusy           another live server owns the workspace
@@ -207,6 +208,10 @@ class DeadlineExceeded(PoolError, TimeoutError):
 
 class PooledObjectMisuse(PoolError):
     """A pooled object was released twice or used after its release."""
+
+
+class ContentsUnavailable(OrchestratorError):
+    """The store of the old texts that undo needs cannot be written or read."""
 
 
 class JournalError(OrchestratorError):

@@ -20,7 +20,8 @@ from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUn
 from orchestrator_core.mission import history, plan_language
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
-from orchestrator_core.mission.mission import Mission, build_report
+from orchestrator_core.mission.history import TaskRecord
+from orchestrator_core.mission.mission import Mission, build_report, report_now
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.records import TaskState
 from orchestrator_core.runtime.usage import ProcessUsage, usage_of
@@ -109,6 +110,8 @@ class Orchestrator:
 
         Raises:
             WorkspaceError: the folder does not exist or cannot be read.
+            ContentsUnavailable: what undo needs cannot be kept.
+            ToolUnavailable: the tool server is not installed.
         """
         services = await Services.open(root, settings, listener, applier=applier, places=places)
         return cls(services)
@@ -321,16 +324,27 @@ class Orchestrator:
 
     async def status(self) -> list[MissionOverview]:
         """The missions of the workspace, the newest first."""
-        past = self._services.overviews.kept
-        if past is None:
-            read = self._services.overviews.read
-            past = await self._services.engine.pool.submit(read, frozenset(self._missions))
+        past = await self._past()
         live = [
             history.overview(mission.events, mission.state)
             for mission in reversed(self._missions.values())
             if mission.events and not mission.request.dry_run
         ]
         return [*live, *past]
+
+    async def task_record(self, plan_file: str, task_id: str) -> TaskRecord | None:
+        """What the newest mission that carried out a plan file says of one of its tasks."""
+        for mission in reversed(self._missions.values()):
+            task = mission.state.tasks.get(task_id)
+            if task is not None and mission.request.plan_file == plan_file:
+                now = report_now(task, self._services.engine.now())
+                return TaskRecord(mission=mission.id, status=mission.state.status, task=now)
+        for past in await self._past():
+            if past.plan_file == plan_file:
+                for report in past.tasks:
+                    if report.id == task_id:
+                        return TaskRecord(mission=past.mission, status=past.status, task=report)
+        return None
 
     def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
@@ -403,6 +417,14 @@ class Orchestrator:
                 f"possible result, and are as small as they get. It knows: {known}"
             )
         return backend
+
+    async def _past(self) -> list[MissionOverview]:
+        """The missions that do not run, the newest first."""
+        overviews = self._services.overviews
+        if (kept := overviews.kept) is not None:
+            return kept
+        running = frozenset(self._missions)
+        return await self._services.engine.pool.submit(overviews.read, running)
 
     async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)

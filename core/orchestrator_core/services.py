@@ -119,11 +119,14 @@ class Services:
         """Construct everything; see :meth:`Orchestrator.open`."""
         places = places or Places.of(root)
         workspace = await asyncio.to_thread(Workspace, root)
+        program = tool_server()
+        # What can fail comes before what would have to be ended then.
+        contents = await asyncio.to_thread(ContentStore, places.contents)
         flags, limits = settings.flags, settings.limits
         pools = Pools.of(pooling=flags.task_pooling)
         pool = WorkStealingPool(settings.workers or None, stealing=flags.work_stealing)
         tools = RustToolPool(
-            tool_server(),
+            program,
             workspace.root,
             persistent=flags.rust_pool,
             max_processes=settings.tool_processes,
@@ -148,7 +151,7 @@ class Services:
                 maximum=limits.total,
                 wait_limit_s=limits.wait_s,
             ),
-            contents=await pool.submit(ContentStore, places.contents),
+            contents=contents,
             applier=applier(workspace, disk) if applier else disk,
             reviewer=Reviewer(toolbox),
             listener=listener,

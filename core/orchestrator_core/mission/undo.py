@@ -69,7 +69,7 @@ def plan_undo(
         task_id: only this task's changes; other tasks' later changes are merged around.
 
     Raises:
-        OSError: the content store cannot be read.
+        ContentsUnavailable: the content store cannot be read.
     """
     undo = _Undo(content_store, Draft(workspace))
     for edits in reversed(standing_edits(events)):

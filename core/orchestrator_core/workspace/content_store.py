@@ -18,6 +18,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from orchestrator_core.errors import ContentsUnavailable
 from orchestrator_core.workspace.text_file import sha256
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ContentStore:
         clock: seconds since the epoch.
 
     Raises:
-        OSError: the folder cannot be made, read or written to.
+        ContentsUnavailable: the folder cannot be made, read or written to.
     """
 
     def __init__(
@@ -78,8 +79,11 @@ class ContentStore:
         self._limit_bytes = limit_bytes
         self._clock = clock
         self._lock = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._database = self._open()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._database = self._open()
+        except OSError as error:
+            raise self._unavailable(error.strerror) from error
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +111,7 @@ class ContentStore:
             Their hashes, in order.
 
         Raises:
-            OSError: they cannot be written: the disk is full, say.
+            ContentsUnavailable: they cannot be written: the disk is full, say.
         """
         # Compressed before the transaction, which keeps other processes from writing.
         packed = [(sha256(data), zlib.compress(data, 3)) for data in contents]
@@ -130,7 +134,7 @@ class ContentStore:
         """The content with this hash; None if it was dropped, or is damaged.
 
         Raises:
-            OSError: the store cannot be read.
+            ContentsUnavailable: the store cannot be read.
         """
         with self._transaction() as database:
             row: tuple[bytes] | None = database.execute(
@@ -154,7 +158,7 @@ class ContentStore:
         """What this mission needed may be dropped from now on, as far as no other needs it.
 
         Raises:
-            OSError: the store cannot be written.
+            ContentsUnavailable: the store cannot be written.
         """
         with self._transaction() as database:
             database.execute("DELETE FROM pins WHERE owner = ?", (pin,))
@@ -163,7 +167,7 @@ class ContentStore:
         """Compressed size of all contents.
 
         Raises:
-            OSError: the store cannot be read.
+            ContentsUnavailable: the store cannot be read.
         """
         with self._transaction() as database:
             return _size(database)
@@ -172,13 +176,16 @@ class ContentStore:
         try:
             return self._connect()
         except sqlite3.OperationalError as error:
-            raise OSError(f"{self._file} cannot be opened: {error}") from error
+            raise self._unavailable(error) from error
         except sqlite3.DatabaseError:
             # What it held cannot be read any more; undo then says what it cannot restore.
             aside = self._file.with_name(f"{_FILE}.damaged-{self._clock():.0f}")
             self._file.replace(aside)
             log.warning("%s is damaged: it was moved to %s", self._file, aside.name)
+        try:
             return self._connect()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(
@@ -196,7 +203,7 @@ class ContentStore:
         """All that happens inside is written, or nothing.
 
         Raises:
-            OSError: for any error of SQLite.
+            ContentsUnavailable: for any error of SQLite.
         """
         with self._lock:
             try:
@@ -209,7 +216,13 @@ class ContentStore:
                         self._database.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise OSError(f"{self._file}: {error}") from error
+                raise self._unavailable(error) from error
+
+    def _unavailable(self, why: object) -> ContentsUnavailable:
+        return ContentsUnavailable(
+            f"what undo needs cannot be kept or read in {self._file}: {why}. Check the space on "
+            "its disk and its permissions"
+        )
 
     def _drop_unused(self, database: sqlite3.Connection, now: float) -> bool:
         """Drop what nobody has pinned until there is room. Whether anything was dropped."""

@@ -1,6 +1,5 @@
 """Contents are kept by hash, shared between processes, and dropped when nobody needs them."""
 
-import errno
 import os
 import sqlite3
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator_core.errors import ContentsUnavailable
 from orchestrator_core.workspace.content_store import PIN_DAYS, ContentStore
 from orchestrator_core.workspace.text_file import sha256
 
@@ -41,7 +41,7 @@ def test_closing_twice_is_harmless_and_use_afterwards_an_error(tmp_path: Path) -
     store = ContentStore(tmp_path)
     store.close()
     store.close()
-    with pytest.raises(OSError, match="closed"):
+    with pytest.raises(ContentsUnavailable, match="closed"):
         store.put(b"x")
 
 
@@ -118,17 +118,16 @@ def test_a_damaged_store_is_put_aside_and_begun_anew(tmp_path: Path) -> None:
     assert (tmp_path / "contents.db.damaged-7").read_bytes().startswith(b"no database")
 
 
-def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(ContentsUnavailable, match="Not a directory"):
         ContentStore(tmp_path / "file" / "store")
-    assert caught.value.errno == errno.ENOTDIR
 
 
 def test_a_put_that_fails_keeps_nothing_of_it(tmp_path: Path) -> None:
     with ContentStore(tmp_path) as store:
         store._database.execute("PRAGMA max_page_count = 20")
-        with pytest.raises(OSError, match="full"):
+        with pytest.raises(ContentsUnavailable, match="full"):
             store.put_all([random_bytes(1000) for _ in range(200)])
         assert store.size_bytes() == 0
         digest = store.put(b"small")
