@@ -126,6 +126,8 @@ class FileChange(Struct, frozen=True, gc=False):
         kind: ``rename`` has ``new_path`` and may change the text as well.
         before: SHA-256 of the file's bytes before; empty for a created file.
         after: SHA-256 of the file's bytes after; empty for a deleted file.
+        mode: permission bits before; None for a created file, or where they are not known.
+        new_mode: permission bits that the change sets; None where it leaves them.
     """
 
     path: str
@@ -133,10 +135,16 @@ class FileChange(Struct, frozen=True, gc=False):
     before: str = ""
     after: str = ""
     new_path: str = ""
+    mode: int | None = None
+    new_mode: int | None = None
 
 
 class TaskReport(Struct, frozen=True, gc=False):
-    """A task in a mission's result."""
+    """A task in a mission's result.
+
+    Attributes:
+        duration_s: of its latest attempt; 0 where none has begun, or one was cut short.
+    """
 
     id: str
     title: str
@@ -145,6 +153,7 @@ class TaskReport(Struct, frozen=True, gc=False):
     receipt: Receipt | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
+    duration_s: float = 0.0
 
 
 class MissionReport(Struct, frozen=True):

@@ -29,6 +29,7 @@ class MissionOverview(Struct, frozen=True):
     Attributes:
         started_at: seconds since the epoch.
         duration_s: 0 while it runs, or when it was cut short.
+        plan_file: where its plan came from; empty if from a text.
     """
 
     mission: str
@@ -39,6 +40,15 @@ class MissionOverview(Struct, frozen=True):
     reason: str
     tasks: tuple[TaskReport, ...]
     files_changed: tuple[str, ...]
+    plan_file: str = ""
+
+
+class TaskRecord(Struct, frozen=True):
+    """What the newest mission that had a task says of it."""
+
+    mission: str
+    status: MissionStatus
+    task: TaskReport
 
 
 def by_mission(events: Iterable[AnyEvent]) -> dict[str, list[AnyEvent]]:
@@ -67,6 +77,7 @@ def overview(events: list[AnyEvent], state: MissionState | None = None) -> Missi
         reason=state.reason,
         tasks=tasks,
         files_changed=tuple(sorted({path for task in tasks for path in task.files})),
+        plan_file=accepted.plan_file,
     )
 
 
