@@ -39,7 +39,7 @@ format: setup ## Format all sources
 
 lock: $(VENV)/pyvenv.cfg ## Resolve the dependencies again and lock them with hashes
 	@$(BIN)/pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --extra llm --extra acp --universal --python-version 3.11 \
 	  --generate-hashes --quiet --upgrade --no-emit-index-url --no-emit-find-links \
 	  --output-file requirements/dev.txt
 
