@@ -10,6 +10,7 @@
     │   ├── WorkspaceError        a folder that does not exist or cannot be read
     │   │   ├── MissingFile       a file of the workspace that is not there
     │   │   └── UnreadableText    a file that is no UTF-8 text: it is left alone and reported
+    │   ├── CleanupRefused        a workspace in which nothing is ever cleaned up
     │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
     ├── AgentError                an agent could not do its task
     ├── EditError
@@ -30,6 +31,9 @@
     │   ├── DeadlineExceeded      a task had not finished when its deadline passed
     │   └── PooledObjectMisuse    a pooled object was used after its release
     ├── ContentsUnavailable       the old texts that undo needs cannot be kept or read
+    ├── CleanupError              the state folder could not be cleaned up
+    │   ├── CleanupBusy           another process is cleaning it up now
+    │   └── DiskFull              there is hardly any room: nothing more is written
     └── JournalError
         ├── JournalDamaged        the journal cannot be read
         ├── JournalBusy           another live server owns the workspace
@@ -118,6 +122,10 @@ class UnreadableText(WorkspaceError):
 
 class UntrustedWorkspace(RequestError):
     """A command would run in a workspace that nobody has trusted yet."""
+
+
+class CleanupRefused(RequestError):
+    """Nothing is ever cleaned up in this workspace, or there is nothing by that name."""
 
 
 class AgentError(OrchestratorError):
@@ -212,6 +220,18 @@ class PooledObjectMisuse(PoolError):
 
 class ContentsUnavailable(OrchestratorError):
     """The store of the old texts that undo needs cannot be written or read."""
+
+
+class CleanupError(OrchestratorError):
+    """The state folder could not be cleaned up; nothing was lost."""
+
+
+class CleanupBusy(CleanupError):
+    """Another process is cleaning the state folder up now."""
+
+
+class DiskFull(CleanupError):
+    """The disk has hardly any room left: the program stops writing before others must."""
 
 
 class JournalError(OrchestratorError):
