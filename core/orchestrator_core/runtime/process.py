@@ -43,21 +43,29 @@ KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
 
 class Tail:
-    """The last ``limit_bytes`` of a stream, in at most twice that memory. Not thread-safe."""
+    """The last ``limit_bytes`` of a stream, in no more memory than that. Not thread-safe.
+
+    A ring: once it is full, what comes overwrites what is oldest.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._kept = bytearray()
+        self._oldest = 0  # where the next bytes go when it is full
         self.total_bytes = 0
 
     def append(self, chunk: bytes | memoryview) -> None:
         """Take ``chunk`` in and let go of what is too old."""
         self.total_bytes += len(chunk)
-        chunk = chunk[max(0, len(chunk) - self._limit) :]
-        too_much = len(self._kept) + len(chunk) - self._limit
-        if too_much > self._limit // 2:  # not each time: what is left has to be moved
-            del self._kept[:too_much]
-        self._kept += chunk
+        chunk = memoryview(chunk)[max(0, len(chunk) - self._limit) :]
+        room = self._limit - len(self._kept)
+        self._kept += chunk[:room]
+        chunk = chunk[room:]
+        while chunk:
+            part = chunk[: self._limit - self._oldest]
+            self._kept[self._oldest : self._oldest + len(part)] = part
+            self._oldest = (self._oldest + len(part)) % self._limit
+            chunk = chunk[len(part) :]
 
     @property
     def truncated(self) -> bool:
@@ -66,8 +74,17 @@ class Tail:
 
     def text(self) -> str:
         """What is kept; bytes that are not UTF-8 become replacement characters."""
-        with memoryview(self._kept) as kept, kept[max(0, len(kept) - self._limit) :] as last:
-            return str(last, "utf-8", "replace")
+        if self._oldest:
+            self._turn()
+        return str(self._kept, "utf-8", "replace")
+
+    def _turn(self) -> None:
+        """Bring the oldest byte to the front, in place."""
+        newer = bytes(self._kept[: self._oldest])
+        with memoryview(self._kept) as kept:
+            kept[: -len(newer)] = kept[len(newer) :]
+            kept[-len(newer) :] = newer
+        self._oldest = 0
 
 
 class Child:

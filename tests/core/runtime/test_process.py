@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.runtime.command import CancelSignal, run_command
@@ -145,9 +147,19 @@ def test_a_tail_keeps_the_end_in_bounded_memory() -> None:
     tail = Tail(10)
     for start in range(0, 1000, 7):
         tail.append(b"%07d" % start)
-        assert len(tail._kept) <= 20
+        assert len(tail._kept) <= 10
     assert tail.text() == "9870000994"
     assert tail.truncated
+
+
+@given(chunks=st.lists(st.text("0123456789", max_size=30)), limit=st.integers(0, 12))
+def test_a_tail_can_be_read_at_any_time(chunks: list[str], limit: int) -> None:
+    tail, whole = Tail(limit), ""
+    for chunk in chunks:
+        tail.append(chunk.encode())
+        whole += chunk
+        assert tail.text() == whole[max(0, len(whole) - limit) :]
+        assert tail.truncated == (len(whole) > limit)
 
 
 def test_a_command_streams_its_output_and_reports_its_end() -> None:
