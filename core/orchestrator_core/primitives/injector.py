@@ -16,7 +16,10 @@ from __future__ import annotations
 from collections import deque
 from enum import IntEnum
 from heapq import heappop, heappush
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -33,39 +36,58 @@ _NORMAL = Priority.NORMAL
 
 
 class _Level(Generic[T]):
-    """The entries of one priority, each with the time it came."""
+    """The entries of one priority: those of known duration with the epoch they came in."""
 
     __slots__ = ("known", "unknown")
 
     def __init__(self) -> None:
-        self.unknown: deque[tuple[int, T]] = deque()
+        self.unknown: deque[T] = deque()
         self.known: list[tuple[int, float, int, T]] = []
 
 
 class Injector(Generic[T]):
     """Entries by priority, duration and age.
 
-    The owner's lock guards every call but these: ``pop_plain`` may be called by anybody at any
-    time, and ``urgent`` and ``len`` are hints when read without the lock.
+    The owner's lock guards every call; what is read without it is a hint. One thing more may be
+    done without it: while ``special`` is 0, anybody may take from the left of ``plain``, for a
+    deque gives each entry to one caller only.
 
     Args:
+        came_ns: when an entry came, on a clock that never goes back. Asked only where entries of
+            several kinds wait, so that plain ones cost nothing but their place in a deque.
         epoch_s: the length of an epoch; entries within one are ordered longest first.
         patience: how many epochs a level gives way to the level above.
+
+    Attributes:
+        plain: the NORMAL entries of unknown duration, the oldest first.
+        special: how many other entries there are. While there are none, order is plain FIFO.
     """
 
-    __slots__ = ("_epoch_ns", "_high", "_levels", "_normal", "_patience", "_pushed", "_special")
+    __slots__ = (
+        "_came_ns",
+        "_epoch_ns",
+        "_high",
+        "_levels",
+        "_patience",
+        "_pushed",
+        "plain",
+        "special",
+    )
 
-    def __init__(self, epoch_s: float = 1.0, patience: int = 5) -> None:
+    def __init__(
+        self, came_ns: Callable[[T], int], *, epoch_s: float = 1.0, patience: int = 5
+    ) -> None:
+        self._came_ns = came_ns
         self._epoch_ns = max(1, int(epoch_s * 1e9))
         self._patience = patience
         self._levels: tuple[_Level[T], ...] = tuple(_Level[T]() for _ in Priority)
         self._high = self._levels[Priority.HIGH]
-        self._normal = self._levels[Priority.NORMAL].unknown
         self._pushed = 0
-        self._special = 0  # entries outside _normal: while there are none, order is plain FIFO
+        self.plain = self._levels[Priority.NORMAL].unknown
+        self.special = 0
 
     def __len__(self) -> int:
-        return self._special + len(self._normal)
+        return self.special + len(self.plain)
 
     def urgent(self) -> bool:
         """Whether a HIGH entry waits."""
@@ -74,36 +96,22 @@ class Injector(Generic[T]):
     def push(
         self,
         entry: T,
-        now_ns: int,
         priority: Priority = Priority.NORMAL,
         expected_duration_s: float | None = None,
     ) -> None:
-        """Add an entry that came at ``now_ns``, on a clock that never goes back."""
+        """Add an entry."""
         if expected_duration_s is not None:
-            self._special += 1
+            self.special += 1
             self._pushed += 1
-            epoch = now_ns // self._epoch_ns
+            epoch = self._came_ns(entry) // self._epoch_ns
             heappush(
                 self._levels[priority].known, (epoch, -expected_duration_s, self._pushed, entry)
             )
         elif priority is _NORMAL:
-            self._normal.append((now_ns, entry))
+            self.plain.append(entry)
         else:
-            self._special += 1
-            self._levels[priority].unknown.append((now_ns, entry))
-
-    def pop_plain(self) -> T | None:
-        """Take the oldest NORMAL entry of unknown duration if there are no others, else None.
-
-        This is the common case, and safe without the lock: a deque gives each entry to one
-        caller only.
-        """
-        if self._special or not self._normal:
-            return None
-        try:
-            return self._normal.popleft()[1]
-        except IndexError:
-            return None
+            self.special += 1
+            self._levels[priority].unknown.append(entry)
 
     def pop(self) -> T | None:
         """Take the entry whose turn it is, or None."""
@@ -113,7 +121,7 @@ class Injector(Generic[T]):
                 return None
             try:
                 return self._pop_from(level)
-            except IndexError:  # pop_plain took the last one meanwhile
+            except IndexError:  # somebody took the last plain one meanwhile
                 continue
 
     def _next_level(self) -> _Level[T] | None:
@@ -128,15 +136,15 @@ class Injector(Generic[T]):
     def _epoch(self, level: _Level[T]) -> int | None:
         """The epoch of the entry of this level that goes next."""
         try:
-            unknown = level.unknown[0][0] // self._epoch_ns
+            unknown = self._came_ns(level.unknown[0]) // self._epoch_ns
         except IndexError:
             return level.known[0][0] if level.known else None
         return min(unknown, level.known[0][0]) if level.known else unknown
 
     def _pop_from(self, level: _Level[T]) -> T:
         if level.known and level.known[0][0] == self._epoch(level):
-            self._special -= 1
+            self.special -= 1
             return heappop(level.known)[-1]
-        entry = level.unknown.popleft()[1]
-        self._special -= level.unknown is not self._normal
+        entry = level.unknown.popleft()
+        self.special -= level.unknown is not self.plain
         return entry

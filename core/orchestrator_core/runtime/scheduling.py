@@ -21,11 +21,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Injector, Priority
 from orchestrator_core.primitives.work_deque import WorkStealingDeque
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -72,6 +75,7 @@ class Scheduler(Generic[T]):
 
     Args:
         seats: how many workers take part.
+        came_ns: when an entry came, on a clock that never goes back.
         stealing: False deals entries out round-robin and lets nobody steal, which is the
             baseline that stealing is measured against.
         epoch_s: see ``Injector``.
@@ -83,6 +87,7 @@ class Scheduler(Generic[T]):
     def __init__(
         self,
         seats: int,
+        came_ns: Callable[[T], int],
         *,
         stealing: bool = True,
         epoch_s: float = 1.0,
@@ -94,9 +99,10 @@ class Scheduler(Generic[T]):
         self._stopped = False
         self._idle: list[Seat[T]] = []
         self.pushed = 0
-        self._shared: Injector[T] = Injector(epoch_s)
+        self._shared: Injector[T] = Injector(came_ns, epoch_s=epoch_s)
         self.seats = tuple(
-            Seat(i, self._shared if stealing else Injector[T](epoch_s)) for i in range(seats)
+            Seat(i, self._shared if stealing else Injector[T](came_ns, epoch_s=epoch_s))
+            for i in range(seats)
         )
         if stealing:
             for seat in self.seats:
@@ -112,7 +118,6 @@ class Scheduler(Generic[T]):
     def push(
         self,
         entry: T,
-        now_ns: int,
         seat: Seat[T] | None = None,
         priority: Priority = Priority.NORMAL,
         expected_duration_s: float | None = None,
@@ -121,7 +126,6 @@ class Scheduler(Generic[T]):
 
         Args:
             entry: the work.
-            now_ns: when it came, on a clock that never goes back.
             seat: the worker that spawned it, if one did. It keeps plain work for itself, newest
                 first; work with a priority or a known duration is ordered among all other.
             priority: how urgent it is.
@@ -139,11 +143,11 @@ class Scheduler(Generic[T]):
             self.pushed += 1
             if not self._stealing:
                 seat = self.seats[self.pushed % len(self.seats)]
-                seat.inbox.push(entry, now_ns, priority, expected_duration_s)
+                seat.inbox.push(entry, priority, expected_duration_s)
                 woken = seat if seat.idle else None
             else:
                 if seat is None or expected_duration_s is not None or priority is not _NORMAL:
-                    self._shared.push(entry, now_ns, priority, expected_duration_s)
+                    self._shared.push(entry, priority, expected_duration_s)
                 else:
                     seat.own.push(entry)
                 woken = self._idle[-1] if self._idle else None
@@ -196,11 +200,15 @@ class Scheduler(Generic[T]):
                 entry = own.pop()
             if entry is not None:
                 return entry
-        entry = inbox.pop_plain()
-        if entry is None and inbox:
+        if inbox.plain and not inbox.special:
+            try:
+                return inbox.plain.popleft()
+            except IndexError:  # another worker was quicker
+                pass
+        if inbox:
             entry = self._from(inbox)
-        if entry is not None:
-            return entry
+            if entry is not None:
+                return entry
         for victim in seat.victims:
             entry = victim.own.steal()
             if entry is not None:

@@ -14,34 +14,33 @@ import os
 import threading
 import time
 import weakref
-from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec import Struct
 
-from orchestrator_core.errors import DeadlineExceeded, PoolClosed
+from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.deadlines import DeadlineTimer
-from orchestrator_core.runtime.future import CANCELLED, FAILED, FINISHED, PENDING, RUNNING, Future
-from orchestrator_core.runtime.pool_stats import Meter, Percentiles, PoolStats
+from orchestrator_core.runtime.pool_stats import Percentiles, PoolStats
+from orchestrator_core.runtime.pool_task import PoolTask, PoolWorker, TimedTask, here
 from orchestrator_core.runtime.process_lane import ProcessLane
-from orchestrator_core.runtime.scheduling import Scheduler, Seat
+from orchestrator_core.runtime.scheduling import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator_core.runtime.future import Future
+
 __all__ = [
     "CloseReport",
-    "PoolTask",
     "Priority",
     "RunningTask",
     "WorkStealingPool",
-    "check_cancelled",
-    "current_cancelled",
 ]
 
 T = TypeVar("T")
-Call: TypeAlias = "tuple[Callable[..., T], tuple[Any, ...], dict[str, Any]]"
 
 
 class RunningTask(Struct, frozen=True):
@@ -72,172 +71,6 @@ class CloseReport(Struct, frozen=True):
     stuck: tuple[RunningTask, ...] = ()
 
 
-class PoolTask(Future[T]):
-    """A future and its call in one object, so that a task costs one allocation.
-
-    Attributes:
-        pool: whose task it is.
-        queued_ns: when it was submitted.
-        deadline_s: how long after that it ends by force, if ever.
-    """
-
-    __slots__ = ("pool", "queued_ns")
-
-    pool: WorkStealingPool
-    queued_ns: int
-    deadline_s: float | None = None
-
-    def run(self, worker: _PoolWorker) -> bool:
-        """Run it on this worker unless somebody has claimed or cancelled it: then False.
-
-        The hot path of the pool: claiming and ending are written out here, and without
-        ``finally``, because nothing between the calls on the lock can raise in a pool's thread.
-        """
-        lock = self._lock
-        lock.acquire()
-        if self._state != PENDING:
-            lock.release()
-            return False
-        self._state = RUNNING
-        call: Call[T] = self._value
-        self._value = None
-        lock.release()
-
-        fn, args, kwargs = call
-        meter, stack, clock_ns = worker.meter, worker.stack, worker.clock_ns
-        started_ns = clock_ns()
-        if not stack:
-            worker.call = call
-            meter.since_ns = started_ns
-        stack.append(self)
-        state, outcome = FINISHED, None
-        try:
-            outcome = fn(*args, **kwargs) if kwargs else fn(*args)
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks for the result
-            state, outcome = self._failure(error)
-            meter.failed += 1
-        del call, args, kwargs  # the arguments do not outlive the call
-        ended_ns = clock_ns()
-        # Counted before the result is out: whoever has seen it finds it counted.
-        meter.executed += 1
-        meter.waits_ns.append(started_ns - self.queued_ns)
-        meter.runs_ns.append(ended_ns - started_ns)
-        stack.pop()
-        if not stack:
-            worker.call = None
-            meter.since_ns = 0
-            meter.busy_ns += ended_ns - started_ns
-
-        lock.acquire()
-        callbacks = None
-        if self._state < FINISHED:  # else its deadline has passed, and nobody waits any more
-            self._state = state
-            self._value = outcome
-            callbacks, self._callbacks = self._callbacks, None
-        lock.release()
-        if callbacks is not None:
-            self._run(callbacks)
-        if self.deadline_s is not None:
-            self.pool.settled()
-        return True
-
-    def _failure(self, error: BaseException) -> tuple[int, BaseException | None]:
-        """How the task ends that raised this: cancelled, if it was asked to stop and says so."""
-        if isinstance(error, CancelledError) and self.cancel_requested():
-            return CANCELLED, None
-        # Without the pool's own frame, which would tie the error to its future in a cycle.
-        traceback = error.__traceback__
-        return FAILED, error.with_traceback(traceback.tb_next if traceback is not None else None)
-
-    def wanted(self) -> bool:
-        """Whether the task, once it runs, should go on."""
-        return self._state == RUNNING
-
-    def _never_ran(self) -> None:
-        self.pool.discard()
-
-    def _wait(self, timeout_s: float | None) -> None:
-        worker = _here.worker
-        if worker is None or worker.pool is not self.pool or timeout_s == 0:
-            super()._wait(timeout_s)
-        elif self.run(worker):
-            worker.seat.own.trim(_done)  # it and its elder siblings need not be found once more
-        else:
-            with worker.meter.blocked(worker.clock_ns):
-                super()._wait(timeout_s)
-
-
-class _TimedTask(PoolTask[T]):
-    """A task with a deadline."""
-
-    __slots__ = ("deadline_s",)
-
-    deadline_s: float | None
-
-    def expire(self) -> None:
-        """End it because its deadline has passed; what still runs is no longer wanted."""
-        what = f"a task had not finished {self.deadline_s} s after it was submitted"
-        self.set_exception(DeadlineExceeded(what))
-
-
-class _PoolWorker:
-    """One thread of the pool, and what it is doing."""
-
-    __slots__ = ("_scheduler", "call", "clock_ns", "meter", "pool", "seat", "stack", "thread")
-
-    def __init__(
-        self,
-        pool: WorkStealingPool,
-        scheduler: Scheduler[PoolTask[Any]],
-        seat: Seat[PoolTask[Any]],
-        name: str,
-        clock_ns: Callable[[], int],
-    ) -> None:
-        self.pool = pool
-        self.seat = seat
-        self.clock_ns = clock_ns
-        self.meter = Meter()
-        self.stack: list[PoolTask[Any]] = []  # the running task, and those that wait for it
-        self.call: Call[Any] | None = None  # of the outermost task
-        self._scheduler = scheduler
-        self.thread = threading.Thread(target=self._main, name=name, daemon=True)
-
-    def _main(self) -> None:
-        _here.worker = self
-        next_task, seat = self._scheduler.next, self.seat
-        while (task := next_task(seat)) is not None:
-            task.run(self)
-            del task  # a parked worker keeps nobody's result alive
-
-
-_done = PoolTask[Any].done
-
-
-class _Here(threading.local):
-    """The pool worker that this thread is, if it is one."""
-
-    worker: _PoolWorker | None = None
-
-
-_here = _Here()
-
-
-def current_cancelled() -> bool:
-    """Whether the task that this thread runs was asked to stop. False outside a pool."""
-    worker = _here.worker
-    return worker is not None and bool(worker.stack) and not worker.stack[-1].wanted()
-
-
-def check_cancelled() -> None:
-    """Stop the running task here if it was asked to.
-
-    Raises:
-        CancelledError: it was; let it pass, and the task ends as cancelled.
-    """
-    if current_cancelled():
-        raise CancelledError("the task was asked to stop")
-
-
 class WorkStealingPool:
     """Threads that run tasks and steal from one another when they have none.
 
@@ -262,7 +95,9 @@ class WorkStealingPool:
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         count = workers if workers is not None else processors()
-        self._scheduler: Scheduler[PoolTask[Any]] = Scheduler(count, stealing=stealing)
+        self._scheduler: Scheduler[PoolTask[Any]] = Scheduler(
+            count, attrgetter("queued_ns"), stealing=stealing
+        )
         self._clock_ns = clock_ns
         self._name = name
         self._lock = threading.Lock()
@@ -275,7 +110,7 @@ class WorkStealingPool:
         self._timer = DeadlineTimer(f"{name}-deadlines")
         self._lane = ProcessLane(processes or processors())
         self._workers = tuple(
-            _PoolWorker(self, self._scheduler, seat, f"{name}-{seat.index}", clock_ns)
+            PoolWorker(self, self._scheduler, seat, f"{name}-{seat.index}", clock_ns)
             for seat in self._scheduler.seats
         )
         if hasattr(os, "register_at_fork"):
@@ -328,22 +163,18 @@ class WorkStealingPool:
         Raises:
             PoolClosed: the pool is closed.
         """
-        now_ns = self._clock_ns()
-        task: PoolTask[T]
-        timed: _TimedTask[T] | None = None
-        if deadline_s is None:
-            task = PoolTask((fn, args, kwargs))
-        else:
-            task = timed = _TimedTask((fn, args, kwargs))
-            timed.deadline_s = deadline_s
-        task.pool = self
-        task.queued_ns = now_ns
-        worker = _here.worker
+        if kwargs:
+            fn = partial(fn, **kwargs)
+        worker = here.worker
         seat = worker.seat if worker is not None and worker.pool is self else None
-        self._scheduler.push(task, now_ns, seat, priority, expected_duration_s)
-        if timed is not None and deadline_s is not None:
-            self._timer.add(timed, deadline_s)
-        return task
+        if deadline_s is None:
+            task = PoolTask(self, fn, args, self._clock_ns())
+            self._scheduler.push(task, seat, priority, expected_duration_s)
+            return task
+        timed = TimedTask(self, fn, args, self._clock_ns(), deadline_s)
+        self._scheduler.push(timed, seat, priority, expected_duration_s)
+        self._timer.add(timed, deadline_s)
+        return timed
 
     def submit_cpu(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run pure-Python computing of a millisecond and more in another process.
@@ -364,12 +195,11 @@ class WorkStealingPool:
         now_ns = self._clock_ns()
         found: list[RunningTask] = []
         for worker in self._workers:
-            call, since_ns = worker.call, worker.meter.since_ns
-            if call is not None and since_ns:
+            fn, since_ns = worker.fn, worker.meter.since_ns
+            if fn is not None and since_ns:
                 running_s = (now_ns - since_ns) / 1e9
                 if running_s >= longer_than_s:
-                    name = getattr(call[0], "__qualname__", None) or repr(call[0])
-                    found.append(RunningTask(worker.seat.index, name, since_ns, running_s))
+                    found.append(RunningTask(worker.seat.index, _name(fn), since_ns, running_s))
         return tuple(found)
 
     def stats(self) -> PoolStats:
@@ -421,7 +251,7 @@ class WorkStealingPool:
                 self._closer.start()
             except RuntimeError:  # the interpreter is ending and starts no more threads
                 self._close(deadline_s)
-        worker = _here.worker
+        worker = here.worker
         if (worker is None or worker.pool is not self) and self._stopped.wait(deadline_s):
             for thread in (*(w.thread for w in self._workers), self._closer):
                 if thread is not None and thread.ident is not None:
@@ -450,7 +280,7 @@ class WorkStealingPool:
 
     def abandon(self) -> None:
         """In a forked child: the threads are gone, and locks may be held by nobody."""
-        self._scheduler = Scheduler(1)
+        self._scheduler = Scheduler(1, attrgetter("queued_ns"))
         self._scheduler.stop()
         self._workers = ()
         self._lock = threading.Lock()
@@ -459,6 +289,11 @@ class WorkStealingPool:
         self._closer = None
         self._stopped = threading.Event()
         self._stopped.set()
+
+
+def _name(fn: Callable[..., object]) -> str:
+    inner = fn.func if isinstance(fn, partial) else fn
+    return getattr(inner, "__qualname__", None) or repr(inner)
 
 
 class _Abandon:

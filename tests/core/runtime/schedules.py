@@ -61,6 +61,11 @@ class VisibleDeque(deque[Any]):
             return super().__getitem__(index)
 
 
+def no_time(_: object) -> int:
+    """When an entry came: all at once."""
+    return 0
+
+
 # The programs: the class under test is a parameter, so that a mutant can take its place
 
 
@@ -80,14 +85,14 @@ class ParkAndWake(Program):
     subject: ClassVar[Any] = Scheduler
 
     def __init__(self) -> None:
-        self.scheduler: Scheduler[str] = self.subject(1)
+        self.scheduler: Scheduler[str] = self.subject(1, no_time)
         self.got: list[str | None] = []
 
     def _work(self) -> None:
         self.got.append(self.scheduler.next(self.scheduler.seats[0]))
 
     def _push(self) -> None:
-        self.scheduler.push("a", 0)
+        self.scheduler.push("a")
 
     threads: ClassVar[list[Callable[[Any], object]]] = [_work, _push]
 
@@ -150,13 +155,13 @@ class StopAndPush(Program):
     subject: ClassVar[Any] = Scheduler
 
     def __init__(self) -> None:
-        self.scheduler: Scheduler[str] = self.subject(1)
-        self.scheduler.push("queued", 0)
+        self.scheduler: Scheduler[str] = self.subject(1, no_time)
+        self.scheduler.push("queued")
         self.seen: list[str] = []
 
     def _push(self) -> None:
         try:
-            self.scheduler.push("late", 0)
+            self.scheduler.push("late")
         except PoolClosed:
             self.seen.append("late")
 
@@ -175,8 +180,8 @@ class StopAndTake(Program):
     subject: ClassVar[Any] = Scheduler
 
     def __init__(self) -> None:
-        self.scheduler: Scheduler[str] = self.subject(1)
-        self.scheduler.push("queued", 0)
+        self.scheduler: Scheduler[str] = self.subject(1, no_time)
+        self.scheduler.push("queued")
         self.seen: list[str] = []
 
     def _work(self) -> None:

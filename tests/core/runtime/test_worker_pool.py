@@ -14,12 +14,8 @@ import pytest
 
 from orchestrator_core.errors import DeadlineExceeded, PoolClosed
 from orchestrator_core.runtime.future import CancelledError, Future
-from orchestrator_core.runtime.worker_pool import (
-    Priority,
-    WorkStealingPool,
-    check_cancelled,
-    current_cancelled,
-)
+from orchestrator_core.runtime.pool_task import check_cancelled, current_cancelled
+from orchestrator_core.runtime.worker_pool import Priority, WorkStealingPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -158,6 +154,22 @@ def test_a_result_is_not_kept_by_a_worker_that_sleeps(pool: WorkStealingPool) ->
         until(lambda: seen() is None)
     finally:
         gc.enable()
+
+
+def test_a_task_costs_the_collector_two_objects() -> None:
+    """The future and its lock: what lives until it runs is looked at over and over."""
+    count = 400
+    with WorkStealingPool(1) as pool, occupied(pool):
+        kept: list[Future[Any]] = [pool.submit(int) for _ in range(count)]  # all caches are warm
+        gc.collect()
+        gc.disable()
+        try:
+            before = gc.get_count()[0]
+            kept.extend(pool.submit(int) for _ in range(count))
+            made = gc.get_count()[0] - before
+        finally:
+            gc.enable()
+    assert made < 2.5 * count
 
 
 # Order

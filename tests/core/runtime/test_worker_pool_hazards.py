@@ -31,7 +31,7 @@ class Conducted(Scheduler[str]):
     """Holds a seat's worker up before or after the looks that a test names."""
 
     def __init__(self, seats: int) -> None:
-        super().__init__(seats)
+        super().__init__(seats, lambda _: 0)
         self.looks: Counter[int] = Counter()
         self.stops: dict[tuple[str, int, int], tuple[threading.Event, threading.Event]] = {}
 
@@ -76,7 +76,7 @@ def test_a_push_between_the_last_look_and_the_announcement_is_found() -> None:
     (thread,), got = workers_of(scheduler)
     thread.start()
     scheduler.wait_for("after", 0, 1)
-    scheduler.push("a", 0)
+    scheduler.push("a")
     scheduler.let_go("after", 0, 1)
     thread.join(WAIT_S)
     assert got == ["a"]
@@ -98,14 +98,14 @@ def test_a_wake_up_meant_for_another_entry_is_passed_on() -> None:
         thread.start()
     scheduler.wait_for("after", 0, 1)
     scheduler.wait_for("after", 1, 1)
-    scheduler.push("first", 0)  # neither has announced itself: nobody is woken
+    scheduler.push("first")  # neither has announced itself: nobody is woken
     scheduler.let_go("after", 1, 1)
     scheduler.wait_for("before", 1, 2)
     scheduler.let_go("after", 0, 1)
     scheduler.wait_for("after", 0, 2)  # it has announced itself and found the first entry
     scheduler.let_go("before", 1, 2)
     scheduler.wait_for("after", 1, 2)  # it has announced itself earlier and found nothing
-    scheduler.push("second", 0)  # chooses the worker that announced itself last
+    scheduler.push("second")  # chooses the worker that announced itself last
     assert [seat.idle for seat in scheduler.seats] == [False, True]
     scheduler.let_go("after", 1, 2)
     scheduler.let_go("after", 0, 2)
