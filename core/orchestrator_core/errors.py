@@ -13,6 +13,8 @@
     │   ├── CleanupRefused        a workspace in which nothing is ever cleaned up
     │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
     ├── AgentError                an agent could not do its task
+    │   ├── ModelFault            the model's side failed in passing: the same call may go well
+    │   └── ContextOverflow       the conversation is longer than the model can take
     ├── EditError
     │   ├── StaleEdit             the text changed since the edit was computed: compute it again
     │   └── EditRefused           the editor or the file system would not take the edit
@@ -130,6 +132,22 @@ class CleanupRefused(RequestError):
 
 class AgentError(OrchestratorError):
     """An agent could not do its task; the message says why."""
+
+
+class ModelFault(AgentError):
+    """A call to a model failed for a reason that may pass: it is worth another try.
+
+    Attributes:
+        retry_after_s: how long the model's side asked to be left alone; None if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class ContextOverflow(AgentError):
+    """The conversation is longer than the model can take."""
 
 
 class EditError(OrchestratorError):
