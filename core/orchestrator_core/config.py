@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Share = Annotated[float, Meta(gt=0, le=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 
 
 class Flags(Struct, frozen=True):
@@ -47,6 +48,49 @@ class Limits(Struct, frozen=True, rename="camel"):
     mission_s: Seconds = 3600.0
     tasks: Annotated[int, Meta(ge=1)] = 10_000
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+
+
+class CleanupLimits(Struct, frozen=True, rename="camel"):
+    """What may stay in ``.opencode``, and for how long; 0 switches a limit off.
+
+    Days and hours are those in which the computer was on: they are counted without the wall
+    clock, which may be wrong.
+
+    Attributes:
+        enabled: False: nothing is ever cleaned up but by the command ``clean``.
+        session_days: sessions that were not used for so long go to the quarantine.
+        files: the most files of ours; above, those longest unused go to the quarantine.
+        cache_hours: caches and fetched documents that were not used for so long are deleted.
+        cache_bytes: what these may take in all.
+        node_modules: whether ``.opencode/node_modules`` is deleted where it can be regenerated.
+        regenerable: packages in ``.opencode/package.json`` that no person declared.
+        compress: whether old logs, plans and missions are compressed.
+        history_days: replaced plans and archived missions that are older go to the quarantine.
+        log_days: logs that are older go to the quarantine.
+        log_bytes: a log that has grown above this is put aside and compressed.
+        journal_bytes: above, finished missions are moved from the journal to the archive.
+        quarantine_days: what lies in the quarantine for so long is deleted.
+        budget_bytes: what all files of ours may take, the quarantine among them.
+        budget_files: how many files of ours there may be, the quarantine among them.
+        free_bytes: with less room than this on the disk nothing is written any more.
+    """
+
+    enabled: bool = True
+    session_days: NotNegative = 7.0
+    files: Annotated[int, Meta(ge=0)] = 500
+    cache_hours: NotNegative = 24.0
+    cache_bytes: Annotated[int, Meta(ge=0)] = 10_000_000
+    node_modules: bool = True
+    regenerable: tuple[str, ...] = ("@opencode-ai/plugin",)
+    compress: bool = True
+    history_days: NotNegative = 30.0
+    log_days: NotNegative = 30.0
+    log_bytes: Annotated[int, Meta(ge=0)] = 262_144
+    journal_bytes: Annotated[int, Meta(ge=0)] = 500_000
+    quarantine_days: NotNegative = 7.0
+    budget_bytes: Annotated[int, Meta(ge=0)] = 2_000_000
+    budget_files: Annotated[int, Meta(ge=0)] = 200
+    free_bytes: Annotated[int, Meta(ge=0)] = 20_000_000
 
 
 class Settings(Struct, frozen=True, rename="camel"):
@@ -73,6 +117,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     limits: Limits = msgspec.field(default_factory=Limits)
     flags: Flags = msgspec.field(default_factory=Flags)
+    cleanup: CleanupLimits = msgspec.field(default_factory=CleanupLimits)
 
 
 class InvalidSetting(Struct, frozen=True):
@@ -87,6 +132,8 @@ class InvalidSetting(Struct, frozen=True):
     key: str
     message: str
 
+
+_SECTIONS: dict[str, type[Struct]] = {"limits": Limits, "flags": Flags, "cleanup": CleanupLimits}
 
 SETTINGS_FILES = ("pyproject.toml", ".opencode/orchestrator.toml")
 """The files of a workspace that may hold settings, the later one wins."""
@@ -169,7 +216,7 @@ def _merge_valid(
     """Put each value that the schema allows into ``merged``; note the others."""
     for key, value in values.items():
         here = (*path, key)
-        if path == () and key in ("limits", "flags") and isinstance(value, dict):
+        if path == () and key in _SECTIONS and isinstance(value, dict):
             _merge_valid(
                 merged.setdefault(key, {}), cast("dict[str, Any]", value), source, invalid, here
             )
@@ -182,12 +229,10 @@ def _merge_valid(
 
 
 def _problem(path: Sequence[str], value: object) -> str | None:
-    owner: type[Struct] = Settings
-    if path[0] in ("limits", "flags"):
-        owner = Limits if path[0] == "limits" else Flags
+    owner = _SECTIONS.get(path[0], Settings)
     names = msgspec.structs.fields(owner)
     known = sorted(field.encode_name for field in names)
-    if path[-1] not in known or (len(path) == 1 and path[0] in ("limits", "flags")):
+    if path[-1] not in known or (len(path) == 1 and path[0] in _SECTIONS):
         return f"there is no such setting; known here: {', '.join(known)}"
     try:
         msgspec.convert({path[-1]: value}, owner)
