@@ -16,7 +16,6 @@ from orchestrator_core.cleanup import compression
 from orchestrator_core.cleanup.entries import Kind
 from orchestrator_core.cleanup.files import creating
 from orchestrator_core.cleanup.jobs import Job, jobs_for
-from orchestrator_core.cleanup.manifest import Manifest
 from orchestrator_core.cleanup.node_modules import NAME as MODULES
 from orchestrator_core.cleanup.planning import Planner
 from orchestrator_core.cleanup.removal import Removed, Remover
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
+    from orchestrator_core.cleanup.manifest import Manifest
     from orchestrator_core.cleanup.steps import JournalArchive
     from orchestrator_core.config import CleanupLimits
 
