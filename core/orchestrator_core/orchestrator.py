@@ -21,14 +21,15 @@ from orchestrator_core.mission import history, plan_language
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.history import TaskRecord
-from orchestrator_core.mission.mission import Mission, build_report, report_now
+from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.restore import revert
+from orchestrator_core.mission.task_reports import report_now
 from orchestrator_core.records import TaskState
 from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orchestrator_core.config import Settings
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
+    from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
     from orchestrator_core.records import Mode, Plan
     from orchestrator_core.services import ApplierFactory
@@ -105,8 +107,17 @@ class Orchestrator:
         *,
         applier: ApplierFactory | None = None,
         places: Places | None = None,
+        on_owned: Callable[[], None] = lambda: None,
     ) -> Self:
         """Construct everything that the missions of a workspace need.
+
+        Args:
+            root: the workspace.
+            settings: as they are now.
+            listener: is told what happens.
+            applier: makes the one that makes changes real; by default they are made on disk.
+            places: where state lies.
+            on_owned: called in a thread once this process owns the workspace's journal.
 
         Raises:
             WorkspaceError: the folder does not exist or cannot be read.
@@ -114,6 +125,7 @@ class Orchestrator:
             ToolUnavailable: the tool server is not installed.
         """
         services = await Services.open(root, settings, listener, applier=applier, places=places)
+        services.on_owned = on_owned
         return cls(services)
 
     @property
@@ -155,16 +167,15 @@ class Orchestrator:
             PlanError: the file has mistakes; each is named with line and column.
             RequestError: there is no such file, or nothing in it is left to do.
         """
-        workspace = self.workspace
+        request = self.request("", **choices)
         try:
-            document = await self._services.engine.pool.submit(workspace.read, path)
+            parsed = await self._services.engine.pool.submit(
+                self.read_plan, path, backend=request.backend
+            )
         except MissingFile as error:
             raise RequestError(
                 f"there is no plan at {path}: write one (/plan makes it from a text)"
             ) from error
-        request = self.request("", **choices)
-        planner = self._backend(request).planner
-        parsed = plan_language.parse(document.text, check_step=planner.check_step)
         problems = [problem for problem in parsed.problems if problem.severity == "error"]
         if problems:
             raise PlanError(problems, source=path)
@@ -181,6 +192,25 @@ class Orchestrator:
             backend=request.backend,
             dry_run=request.dry_run,
         )
+
+    def read_plan(
+        self, path: str, text: str | None = None, *, backend: str | None = None
+    ) -> PlanDocument:
+        """A plan file as it is written, with what is wrong with it. Blocks; from any thread.
+
+        Args:
+            path: relative to the workspace.
+            text: what it holds; read from the workspace where it is None.
+            backend: whose planner says which steps can be carried out.
+
+        Raises:
+            MissingFile: there is no such file.
+            WorkspaceError: it cannot be read.
+        """
+        text = self.workspace.read(path).text if text is None else text
+        named = self._backends.get(backend or self.settings.backend)
+        planner = (named or self._backends[BuiltinBackend.name]).planner
+        return plan_language.parse(text, check_step=planner.check_step)
 
     def has_plan(self) -> bool:
         """Whether the plan file exists."""
@@ -255,6 +285,10 @@ class Orchestrator:
         cut_short = history.interrupted(await self._journalled(), self._missions)
         return [history.overview(events) for events in cut_short]
 
+    def runs(self, mission_id: str) -> bool:
+        """Whether a mission is running here."""
+        return mission_id in self._missions
+
     def stop(self, mission_id: str | None, reason: str) -> list[str]:
         """Ask one running mission, or all, to end.
 
@@ -326,9 +360,10 @@ class Orchestrator:
         """The missions of the workspace, the newest first."""
         past = await self._past()
         live = [
-            history.overview(mission.events, mission.state)
+            history.overview_of(accepted, mission.state, mission.reports)
             for mission in reversed(self._missions.values())
             if mission.events and not mission.request.dry_run
+            if isinstance(accepted := mission.events[0], MissionAccepted)
         ]
         return [*live, *past]
 

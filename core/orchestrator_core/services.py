@@ -101,6 +101,7 @@ class Services:
         self._usage = UsageReader()
         self._seen = engine.pool.stats()
         self._told: dict[str, object] = {}
+        self.on_owned: Callable[[], None] = lambda: None
         engine.stats = self.stats
         self._poller = AdaptivePoller(
             self._tell_stats, self._load, adaptive=engine.settings.flags.adaptive_polling
@@ -182,12 +183,17 @@ class Services:
             JournalBusy: another live process works on this workspace.
             JournalError: it cannot be opened.
         """
-        aside = await self.engine.pool.submit(self._journal.open)
+        aside = await self.engine.pool.submit(self._own_journal)
         if aside is not None:
             self.engine.listener.on_notice(
                 f"the journal was damaged and is now {aside.name}: a new one is begun, and "
                 "missions before this one cannot be undone or resumed"
             )
+
+    def _own_journal(self) -> Path | None:
+        aside = self._journal.open()
+        self.on_owned()
+        return aside
 
     def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first. Blocks on the disk."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
 
 from orchestrator_core import __version__
+from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
-from orchestrator_server.lifecycle import run
-from orchestrator_server.notifications import ClientListener
+from orchestrator_server.lifecycle import kill_children, run
+from orchestrator_server.log import PERSON, environment_log
+from orchestrator_server.notifications import ClientListener, EditorLog
+from orchestrator_server.plan_file import PlanFiles
 from orchestrator_server.progress import MissionProgressBars
 from orchestrator_server.server import HardenedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from orchestrator_server.folder import Folder
+    from orchestrator_server.log import ServerLog
 
 NAME = "opencode-orchestrator"
 
@@ -31,40 +36,55 @@ def serve(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0 after an orderly shutdown, 1 otherwise.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("pygls").setLevel(logging.WARNING)
+    log = environment_log()
     if arguments:
         logging.getLogger(__name__).debug("flags: %s", arguments)
-    server, session = build()
+    server, session = build(log)
 
     async def on_shutdown(reason: str) -> None:
         await session.close(reason)
 
-    return run(server, on_shutdown=on_shutdown)
+    try:
+        return run(server, on_shutdown=on_shutdown, last_resort=kill_children)
+    finally:
+        log.close()
 
 
-def build() -> tuple[HardenedServer, EditorSession]:
+def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     """The server with all its features, not yet serving."""
     server = HardenedServer(NAME, __version__)
+    log.add(EditorLog(server))
     bars = MissionProgressBars(server)
-    session = EditorSession(server, ClientListener(server, bars))
+    session = EditorSession(server, log, lambda root: ClientListener(server, bars, root))
     commands = Commands(session, bars)
+    plans = PlanFiles(session)
     commands.register(server)
-    _register_lifecycle(server, session, commands)
-    _register_documents(server, session)
+    _register_lifecycle(server, session, commands, plans)
+    _register_documents(server, session, plans)
 
     @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def cancel_progress(params: lsp.WorkDoneProgressCancelParams) -> None:
-        mission = bars.mission_of(params.token)
-        if mission is not None and session.opened is not None:
-            session.opened.stop(mission, "cancelled in the editor")
+        if (mission := bars.mission_of(params.token)) is not None:
+            session.stop(mission, "cancelled in the editor")
+
+    @server.feature(lsp.TEXT_DOCUMENT_HOVER)
+    async def hover(params: lsp.HoverParams) -> lsp.Hover | None:
+        return await plans.hover(params.text_document.uri, params.position)
 
     return server, session
 
 
-def _register_lifecycle(server: HardenedServer, session: EditorSession, commands: Commands) -> None:
+def _register_lifecycle(
+    server: HardenedServer, session: EditorSession, commands: Commands, plans: PlanFiles
+) -> None:
+    async def look(folders: Iterable[Folder]) -> None:
+        for folder in folders:
+            try:
+                await plans.look(folder)
+                await commands.offer_to_resume(folder)
+            except WorkspaceError as error:
+                logging.getLogger(PERSON).warning("%s", error)
+
     @server.feature(lsp.INITIALIZE)
     def initialize(params: lsp.InitializeParams) -> None:
         session.begin(params)
@@ -72,28 +92,33 @@ def _register_lifecycle(server: HardenedServer, session: EditorSession, commands
     @server.feature(lsp.INITIALIZED)
     async def initialized(_: lsp.InitializedParams) -> None:
         session.warm_up()
-        await commands.offer_to_resume()
+        await look(list(session.folders.values()))
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def configured(params: lsp.DidChangeConfigurationParams) -> None:
         await session.reconfigure(params.settings)
 
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    async def folders_changed(params: lsp.DidChangeWorkspaceFoldersParams) -> None:
+        await look(session.change_folders(params.event))
 
-def _register_documents(server: HardenedServer, session: EditorSession) -> None:
+
+def _register_documents(server: HardenedServer, session: EditorSession, plans: PlanFiles) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: lsp.DidOpenTextDocumentParams) -> None:
         session.tell(params.text_document.uri, opened=True)
+        plans.changed(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: lsp.DidChangeTextDocumentParams) -> None:
         session.tell(params.text_document.uri)
+        plans.changed(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
-    def saved(params: lsp.DidSaveTextDocumentParams) -> None:
-        path = session.relative(params.text_document.uri)
-        if session.opened is not None and path is not None:
-            session.opened.workspace.saved(path)
+    async def saved(params: lsp.DidSaveTextDocumentParams) -> None:
+        await session.saved(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: lsp.DidCloseTextDocumentParams) -> None:
         session.forget(params.text_document.uri)
+        plans.closed(params.text_document.uri)

@@ -20,19 +20,27 @@ from orchestrator_server.resume import offer_to_resume
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.mission import Mission
+    from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_server.editor_session import EditorSession
+    from orchestrator_server.folder import Folder
     from orchestrator_server.progress import MissionProgressBars
     from orchestrator_server.server import HardenedServer
 
 
 class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """The second argument of ``/task``, ``/plan`` and ``/run``."""
+    """The second argument of ``/task``, ``/plan`` and ``/run``.
+
+    Attributes:
+        folder: where several are open: name, path or URI of the one that it is about. By default
+            it is the one of the document that was opened or changed last.
+    """
 
     mode: Mode | None = None
     backend: Annotated[str, Meta(min_length=1)] | None = None
     dry_run: bool = False
     plan: str | None = None
     wait: bool = False
+    folder: str | None = None
 
 
 class Commands:
@@ -84,7 +92,7 @@ class Commands:
         """Start a mission from a text; without one, ask for it."""
         if options.plan is not None:
             return await self.run_plan(options.plan, options)
-        engine = await self._session.orchestrator()
+        engine = await self._session.orchestrator(options.folder)
         if text is None:
             answer = await ask_for_task(self._session.server, engine)
             if answer is None:
@@ -97,14 +105,15 @@ class Commands:
 
     async def plan(self, text: str | None, options: TaskOptions) -> object:
         """Make a plan, write it to the plan file, and change nothing else."""
-        engine = await self._session.orchestrator()
+        folder = self._session.folder(options.folder)
+        engine = await folder.orchestrator()
         written = await engine.write_plan(engine.request(text or "", **_choices(options)))
-        await self._show(written.path)
+        await self._show(folder.uri(written.path))
         return wire(written)
 
     async def run_plan(self, file: str | None, options: TaskOptions) -> object:
         """Carry out a plan file."""
-        engine = await self._session.orchestrator()
+        engine = await self._session.orchestrator(options.folder)
         request = await engine.request_from_file(
             file or engine.settings.plan_file, **_choices(options)
         )
@@ -112,32 +121,49 @@ class Commands:
 
     async def stop(self, mission: str | None) -> object:
         """Stop one mission, or all."""
-        engine = await self._session.orchestrator()
-        return {"stopped": engine.stop(mission, "stopped by /stop")}
+        return {"stopped": self._session.stop(mission, "stopped by /stop")}
 
     async def retry(self, mission: str | None) -> object:
         """Start a mission that failed or was cancelled again."""
-        engine = await self._session.orchestrator()
+        engine = await self._engine_of(mission)
         return await self._start(await engine.retry(mission), wait=False)
 
     async def undo(self, mission: str | None, task: str | None) -> object:
         """Take a mission's changes back, or those of one task."""
-        engine = await self._session.orchestrator()
+        engine = await self._engine_of(mission)
         return wire(await engine.undo(mission, task or ""))
 
-    async def offer_to_resume(self) -> None:
+    async def offer_to_resume(self, folder: Folder) -> None:
         """Ask what is to become of a mission that a crash cut short, if there is one."""
-        await offer_to_resume(self._session, lambda mission: self._start(mission, wait=False))
+        await offer_to_resume(
+            self._session.server, folder, lambda mission: self._start(mission, wait=False)
+        )
 
     async def status(self) -> object:
-        """Missions, their tasks and receipts."""
+        """Missions of all folders, their tasks and receipts, the newest first."""
+        folders = list(self._session.folders.values())
+        if len(folders) == 1:
+            return wire(await (await folders[0].orchestrator()).status())
         engine = await self._session.orchestrator()
-        return wire(await engine.status())
+        engines = [engine, *(other for other in self._session.opened if other is not engine)]
+        missions = [mission for each in engines for mission in await each.status()]
+        return wire(sorted(missions, key=lambda mission: mission.started_at, reverse=True))
 
     async def stats(self) -> object:
         """The pools' figures."""
         engine = await self._session.orchestrator()
         return wire(engine.stats())
+
+    async def _engine_of(self, mission: str | None) -> Orchestrator:
+        """The engine of the folder that a mission belonged to; by default the present folder's."""
+        engine = await self._session.orchestrator()
+        others = [other for other in self._session.opened if other is not engine]
+        if mission is None or not others:
+            return engine
+        for other in others:
+            if any(past.mission == mission for past in await other.status()):
+                return other
+        return engine
 
     async def _start(self, mission: Mission, *, wait: bool) -> object:
         self._bars.open(mission.id, mission.title, self._session.server.current_work_done_token())
@@ -166,12 +192,10 @@ class Commands:
                 )
             )
 
-    async def _show(self, path: str) -> None:
+    async def _show(self, uri: str) -> None:
         window = self._session.server.client_capabilities.window
         if window is None or window.show_document is None or not window.show_document.support:
             return
-        assert self._session.root is not None
-        uri = (self._session.root / path).as_uri()
         await self._session.server.window_show_document_async(
             lsp.ShowDocumentParams(uri=uri, take_focus=True)
         )

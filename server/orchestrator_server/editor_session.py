@@ -1,167 +1,231 @@
-"""One editor's session: its workspace, its settings, and the engine that serves both.
+"""One editor's session: the folders that it has open, and which of them something is about.
 
-The engine's modules are imported and constructed after ``initialized``, off the event loop, so
-that the answer to ``initialize`` waits for none of it. A command that comes earlier waits for
-the engine; documents that were opened earlier are handed to it when it is there.
+Each folder has an engine of its own, with its own settings, journal and missions: a mission
+belongs to one folder. When the editor closes a folder its missions are cancelled, like by
+``/stop``, and the person is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
 from pygls.uris import to_fs_path
 
-from orchestrator_core.config import InvalidSetting, Settings, load
-from orchestrator_core.errors import WorkspaceError
+from orchestrator_core.config import SETTINGS_FILES
+from orchestrator_core.errors import RequestError, WorkspaceError
+from orchestrator_server.folder import Folder
+from orchestrator_server.settings_report import SettingsReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator_core.config import InvalidSetting
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
-    from orchestrator_server.editor import EditorApplier
+    from orchestrator_server.log import ServerLog
     from orchestrator_server.server import HardenedServer
 
 log = logging.getLogger(__name__)
 
 NO_WORKSPACE = "no folder is open: open the folder that the task is about, then run it again"
+SECTION = "orchestrator"
 
 
 class EditorSession:
-    """What the features share. Lives on the event loop; not thread-safe."""
+    """What the features share. Lives on the event loop; not thread-safe.
 
-    def __init__(self, server: HardenedServer, listener: Listener) -> None:
+    Args:
+        server: the conversation with the editor.
+        server_log: the process's log.
+        listener: makes the listener of a folder's missions.
+    """
+
+    def __init__(
+        self, server: HardenedServer, server_log: ServerLog, listener: Callable[[Path], Listener]
+    ) -> None:
         self.server = server
-        self.root: Path | None = None
-        self.settings = Settings()
-        self._editor_settings: dict[str, Any] = {}
+        self.folders: dict[Path, Folder] = {}
+        self._log = server_log
         self._listener = listener
-        self._uris: dict[str, str] = {}  # of open documents below the root, by path
-        self._opening: asyncio.Task[Orchestrator] | None = None
+        self._editor_settings: dict[str, Any] = {}
+        self._report = SettingsReport(server)
+        self._last: Path | None = None  # the folder that a person worked in last
+        self._closing: set[asyncio.Task[None]] = set()
 
     def begin(self, params: lsp.InitializeParams) -> None:
-        """Take what ``initialize`` says: the folder and the editor's settings."""
-        folders = params.workspace_folders or []
-        uri = folders[0].uri if folders else params.root_uri
-        path = to_fs_path(uri) if uri else params.root_path
-        self.root = Path(path) if path else None
+        """Take what ``initialize`` says: the folders and the editor's settings."""
+        uris = [folder.uri for folder in params.workspace_folders or ()]
+        paths = [to_fs_path(uri) for uri in uris or [params.root_uri] if uri]
+        for path in paths or [params.root_path]:
+            if path:
+                self._add(Path(path))
         self._editor_settings = _section(params.initialization_options)
 
     def warm_up(self) -> None:
-        """Start to construct the engine, in the background."""
-        if self._opening is None and self.root is not None:
-            self._opening = asyncio.ensure_future(self._open(self.root))
-            # A failure is told to whoever runs a command; here it must only not go unseen.
-            self._opening.add_done_callback(_log_failure)
+        """Start to construct the engines, in the background."""
+        for folder in self.folders.values():
+            folder.warm_up(self._editor_settings)
 
-    async def orchestrator(self) -> Orchestrator:
-        """The engine, as soon as it is there.
+    def change_folders(self, event: lsp.WorkspaceFoldersChangeEvent) -> list[Folder]:
+        """The editor opened or closed folders; answers the new ones, which are being opened."""
+        for removed in event.removed:
+            path = to_fs_path(removed.uri)
+            folder = self.folders.pop(Path(path), None) if path else None
+            if folder is not None:
+                closing = asyncio.ensure_future(self._close_removed(folder, removed.name))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        paths = [to_fs_path(added.uri) for added in event.added]
+        added = [self._add(Path(path)) for path in paths if path and Path(path) not in self.folders]
+        for folder in added:
+            folder.warm_up(self._editor_settings)
+        return added
+
+    def folder(self, name: str | None = None) -> Folder:
+        """The folder that a request is about.
+
+        Args:
+            name: its name, path or URI; by default the only one, or the one that the person
+                worked in last.
+
+        Raises:
+            WorkspaceError: no folder is open.
+            RequestError: no folder has that name.
+        """
+        if name is None:
+            last = self._last if self._last in self.folders else next(iter(self.folders), None)
+            if last is None:
+                raise WorkspaceError(NO_WORKSPACE)
+            return self.folders[last]
+        for root, folder in self.folders.items():
+            if name in (root.name, str(root), root.as_uri()):
+                return folder
+        known = ", ".join(root.name for root in self.folders) or "none"
+        raise RequestError(f"there is no folder {name!r} in this editor; open: {known}")
+
+    async def orchestrator(self, name: str | None = None) -> Orchestrator:
+        """The engine of a folder, as soon as it is there; see :meth:`folder`.
 
         Raises:
             WorkspaceError: no folder is open, or it cannot be read.
+            RequestError: no folder has that name.
         """
-        if self.root is None:
-            raise WorkspaceError(NO_WORKSPACE)
-        self.warm_up()
-        assert self._opening is not None
-        try:
-            return await asyncio.shield(self._opening)
-        except WorkspaceError:
-            self._opening = None  # the folder may be there the next time
-            raise
+        return await self.folder(name).orchestrator()
 
     @property
-    def opened(self) -> Orchestrator | None:
-        """The engine if it is there already."""
-        opening = self._opening
-        if opening is None or not opening.done() or opening.cancelled() or opening.exception():
-            return None
-        return opening.result()
+    def opened(self) -> list[Orchestrator]:
+        """The engines that are there already, that of :meth:`folder` first."""
+        first = self._last
+        folders = sorted(self.folders.values(), key=lambda folder: folder.root != first)
+        return [engine for folder in folders if (engine := folder.opened) is not None]
 
     async def reconfigure(self, values: object) -> None:
-        """Take settings that the editor changed."""
+        """Take settings that the editor changed; editors that do not send them are asked."""
+        if values is None or values == {}:
+            values = await self._ask_settings()
         self._editor_settings = _section(values)
-        self.settings, invalid = await asyncio.to_thread(self._load)
-        self.report(invalid)
-        if (engine := self.opened) is not None:
-            engine.reconfigure(self.settings)
-
-    def report(self, invalid: list[InvalidSetting]) -> None:
-        """Tell the person which settings were replaced by their defaults."""
-        for problem in invalid:
-            where = f"{problem.source}: orchestrator.{problem.key}".rstrip(".")
-            self.server.window_show_message(
-                lsp.ShowMessageParams(
-                    type=lsp.MessageType.Warning,
-                    message=f"{where}: {problem.message}; the default is used",
-                )
-            )
+        for folder in list(self.folders.values()):
+            await folder.reconfigure(self._editor_settings)
 
     async def close(self, reason: str) -> None:
-        """Stop missions and close the engine; called once, at shutdown."""
+        """Stop missions and close the engines; called once, at shutdown."""
         log.info("closing: %s", reason)
-        if self._opening is None:
-            return
-        try:
-            engine = await self._opening
-        except Exception:  # noqa: BLE001 - it was logged and reported when it happened
-            return
-        await engine.close()
+        folders, self.folders = list(self.folders.values()), {}
+        closing = [folder.close("the server is shutting down") for folder in folders]
+        results = await asyncio.gather(*closing, *self._closing, return_exceptions=True)
+        for failed in results:
+            if isinstance(failed, BaseException):
+                raise failed
 
-    def _load(self) -> tuple[Settings, list[InvalidSetting]]:
-        return load(self.root, editor=self._editor_settings, environment=os.environ)
+    def place(self, uri: str) -> tuple[Folder, str] | None:
+        """The folder of a document and its path there; None where it lies elsewhere.
 
-    async def _open(self, root: Path) -> Orchestrator:
-        self.settings, invalid = await asyncio.to_thread(self._load)
-        self.report(invalid)
-        orchestrator, applier = await asyncio.to_thread(_import_engine)
-        engine = await orchestrator.open(
-            root,
-            self.settings,
-            self._listener,
-            applier=lambda workspace, disk: applier(self.server, workspace, disk, self.uri),
-        )
-        for path, uri in self._uris.items():
-            document = self.server.workspace.get_text_document(uri)
-            engine.workspace.opened(path, document.source, document.version)
-        return engine
+        Where folders lie in one another, it belongs to the innermost.
+        """
+        found = to_fs_path(uri) if uri.startswith("file:") else None
+        if found is None:
+            return None
+        path = Path(found)
+        for root in sorted(self.folders, key=lambda root: -len(root.parts)):
+            if path.is_relative_to(root):
+                return self.folders[root], path.relative_to(root).as_posix()
+        return None
 
     def tell(self, uri: str, *, opened: bool = False) -> None:
-        """Hand the engine the text that an open document has now."""
-        path = self.relative(uri)
-        if path is None:
-            return
-        if opened:
-            self._uris[path] = uri
-        if self.opened is not None:
-            document = self.server.workspace.get_text_document(uri)
-            self.opened.workspace.changed(path, document.source, document.version)
+        """Hand the engine of a document's folder the text that it has now."""
+        if (place := self.place(uri)) is not None:
+            folder, path = place
+            self._last = folder.root
+            folder.tell(path, uri, opened=opened)
+
+    async def saved(self, uri: str) -> None:
+        """The editor wrote a document to disk: perhaps one with settings."""
+        if (place := self.place(uri)) is not None:
+            folder, path = place
+            folder.saved(path)
+            if path in SETTINGS_FILES:
+                await folder.reconfigure(self._editor_settings)
+
+    def stop(self, mission: str | None, reason: str) -> list[str]:
+        """Ask a mission, or all of all folders, to end.
+
+        Returns:
+            The ids of those that were running.
+
+        Raises:
+            RequestError: no mission has that id.
+        """
+        if mission is None:
+            return [each for engine in self.opened for each in engine.stop(None, reason)]
+        for engine in self.opened:
+            if engine.runs(mission):
+                return engine.stop(mission, reason)
+        raise RequestError(f"no mission {mission} is running here")
 
     def forget(self, uri: str) -> None:
         """The editor closed a document."""
-        path = self.relative(uri)
-        if path is not None:
-            self._uris.pop(path, None)
-            if self.opened is not None:
-                self.opened.workspace.closed(path)
+        if (place := self.place(uri)) is not None:
+            place[0].forget(place[1])
 
-    def uri(self, path: str) -> str:
-        """The URI of a path below the root, as the editor spells it where it has it open."""
-        assert self.root is not None
-        return self._uris.get(path) or (self.root / path).as_uri()
+    def _add(self, root: Path) -> Folder:
+        folder = Folder(self.server, root, self._listener(root), self._log, self._configured)
+        self.folders[root] = folder
+        return folder
 
-    def relative(self, uri: str) -> str | None:
-        """The path of a document below the root, or None where it lies elsewhere."""
-        path = to_fs_path(uri) if uri.startswith("file:") else None
-        if path is None or self.root is None:
+    def _configured(self, folder: Folder, invalid: list[InvalidSetting]) -> None:
+        """A folder's settings were read."""
+        self._report.show(folder.root, invalid)
+        self._log.set_level(*(known.settings.log_level for known in self.folders.values()))
+
+    async def _close_removed(self, folder: Folder, name: str) -> None:
+        stopped = await folder.close(f"the folder {name} was closed in the editor")
+        if stopped:
+            missions = "a mission was" if stopped == 1 else f"{stopped} missions were"
+            self.server.window_show_message(
+                lsp.ShowMessageParams(
+                    type=lsp.MessageType.Warning,
+                    message=f"Orchestrator: {missions} stopped, for the folder {name} was closed",
+                )
+            )
+
+    async def _ask_settings(self) -> object:
+        workspace = self.server.client_capabilities.workspace
+        if workspace is None or not workspace.configuration:
             return None
+        items = [lsp.ConfigurationItem(section=SECTION)]
         try:
-            return Path(path).relative_to(self.root).as_posix()
-        except ValueError:
+            answers = await self.server.workspace_configuration_async(
+                lsp.ConfigurationParams(items)
+            )
+        except JsonRpcException as error:
+            log.info("the editor does not tell its settings: %s", error)
             return None
+        return answers[0] if answers else None
 
 
 def _section(values: object) -> dict[str, Any]:
@@ -169,17 +233,5 @@ def _section(values: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         return {}
     given = cast("dict[str, Any]", values)
-    section: Any = given.get("orchestrator", given)
+    section: Any = given.get(SECTION, given)
     return dict(cast("dict[str, Any]", section)) if isinstance(section, dict) else {}
-
-
-def _import_engine() -> tuple[type[Orchestrator], type[EditorApplier]]:
-    from orchestrator_core.orchestrator import Orchestrator  # noqa: PLC0415 - after initialize
-    from orchestrator_server.editor import EditorApplier  # noqa: PLC0415
-
-    return Orchestrator, EditorApplier
-
-
-def _log_failure(opening: asyncio.Task[Any]) -> None:
-    if not opening.cancelled() and (error := opening.exception()) is not None:
-        log.error("the engine could not be started", exc_info=error)

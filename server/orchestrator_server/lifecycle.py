@@ -99,11 +99,27 @@ def leave(exit_code: int) -> None:
     Nothing of ours is left to tear down after `run`, and the interpreter's own way out would
     wait for any handler's thread that is still busy.
     """
+    # In a thread, for whoever reads standard error may be stuck.
+    flushing = threading.Thread(target=_flush, name="flush", daemon=True)
+    flushing.start()
+    flushing.join(_FLUSH_S)
+    os._exit(exit_code)
+
+
+def _flush() -> None:
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(exit_code)
+
+
+def kill_children() -> None:
+    """Kill every descendant of this process: the last resort of an end that hangs."""
+    import psutil  # noqa: PLC0415 (start-up does not pay for it)
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
 
 
 class Session:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from orchestrator_core.mission.mission import Mission
-    from orchestrator_server.editor_session import EditorSession
+    from orchestrator_server.folder import Folder
+    from orchestrator_server.server import HardenedServer
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +23,22 @@ RESUME, UNDO, LATER = "Resume", "Undo", "Later"
 
 
 async def offer_to_resume(
-    session: EditorSession, follow: Callable[[Mission], Awaitable[object]]
+    server: HardenedServer, folder: Folder, follow: Callable[[Mission], Awaitable[object]]
 ) -> None:
     """Offer to go on with the newest mission that was cut short, if there is one.
 
     Args:
-        session: whose workspace it is.
+        server: whose editor is asked.
+        folder: whose missions they are.
         follow: shows the progress of a mission that was resumed.
     """
-    if session.root is None:
-        return
     try:
-        engine = await session.orchestrator()
+        engine = await folder.orchestrator()
         cut_short = await engine.interrupted()
         if not cut_short:
             return
         mission = cut_short[0]
-        chosen = await session.server.window_show_message_request_async(
+        chosen = await server.window_show_message_request_async(
             lsp.ShowMessageRequestParams(
                 type=lsp.MessageType.Warning,
                 message=f"Orchestrator: a mission was cut short: {mission.text}",
@@ -55,7 +55,7 @@ async def offer_to_resume(
         log.info("the editor cannot ask whether to resume: %s", error)
     except OrchestratorError as error:
         log.warning("not resumed: %s", error)
-        session.server.window_show_message(
+        server.window_show_message(
             lsp.ShowMessageParams(
                 type=lsp.MessageType.Error, message=f"Orchestrator: not resumed: {error}"
             )
