@@ -13,6 +13,7 @@ model. All of it is pure and safe to call from any thread.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -138,6 +139,7 @@ def parse_task(text: str) -> tuple[Statement, ...]:
     return tuple(statements)
 
 
+@lru_cache(maxsize=4096)  # a plan that is being written is read again after each keystroke
 def check_step(text: str) -> TaskTextError | None:
     """What is wrong with a step's text, or None; for the plan language to ask."""
     try:

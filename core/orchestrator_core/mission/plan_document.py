@@ -65,7 +65,7 @@ class Option(Struct, frozen=True, gc=False):
     value_span: Span
 
 
-class StepNode(Struct, frozen=True):
+class StepNode(Struct, frozen=True, gc=False):
     """``- [ ] S1.1: text | size:S``.
 
     Attributes:
@@ -90,7 +90,7 @@ class StepNode(Struct, frozen=True):
         return self.marker.state if self.marker else TaskState.PENDING
 
 
-class TaskNode(Struct, frozen=True):
+class TaskNode(Struct, frozen=True, gc=False):
     """``### [ ] T1.1: title | depends: T1 | files: src``, and the steps below.
 
     Attributes:
@@ -123,7 +123,7 @@ class TaskNode(Struct, frozen=True):
         return self.marker.state if self.marker else TaskState.PENDING
 
 
-class MilestoneNode(Struct, frozen=True):
+class MilestoneNode(Struct, frozen=True, gc=False):
     """``## M1: title``."""
 
     line: int

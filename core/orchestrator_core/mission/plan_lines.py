@@ -33,7 +33,7 @@ _FIRST = frozenset("#-*+ \t`~<123456789")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """A heading or a step.
 
     Attributes:
