@@ -8,6 +8,7 @@ so that unsaved text is respected and the editor's own undo works. What the edit
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from orchestrator_core.workspace.apply import Applier
     from orchestrator_core.workspace.documents import Workspace
     from orchestrator_server.server import HardenedServer
+
+log = logging.getLogger(__name__)
 
 SETTLE_S = 1.0
 """How long an editor may take to tell of its changed buffers after it applied an edit."""
@@ -58,6 +61,7 @@ class EditorApplier:
         by_editor = [c for c in changes if able or (c.kind == "modify" and self._can_make(c))]
         on_disk = [change for change in changes if change not in by_editor]
         await self._ask_editor(by_editor, label)
+        await asyncio.to_thread(self._set_modes, by_editor)
         try:
             await self._disk.apply(on_disk, label=label)
         except BaseException:
@@ -105,6 +109,16 @@ class EditorApplier:
             pass
         finally:
             unsubscribe()
+
+    def _set_modes(self, changes: Sequence[Change]) -> None:
+        """Give files their permission bits: an editor knows none but the usual ones."""
+        for change in changes:
+            if change.mode is not None:
+                path = change.new_path or change.path
+                try:
+                    self._workspace.locate(path).chmod(change.mode)
+                except OSError as error:
+                    log.warning("%s: its permission bits could not be set: %s", path, error)
 
     def _note(self, change: Change) -> None:
         if change.kind == "rename":

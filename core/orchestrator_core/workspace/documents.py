@@ -43,6 +43,7 @@ class Document(Struct, frozen=True):
         version: the editor's version of the buffer; None where the editor has none open.
         bom: whether a byte-order mark stands before the text.
         source: where the text came from.
+        mode: permission bits of the file on disk; None where there is none.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Document(Struct, frozen=True):
     version: int | None = None
     bom: bool = False
     source: Literal["disk", "editor"] = "disk"
+    mode: int | None = None
 
     def encode(self) -> bytes:
         """The bytes that ``sha256`` is the hash of."""
@@ -125,9 +127,9 @@ class Workspace(Root):
             if pending.disk == text_file.signature(file):
                 return self._read_pending(pending, name, file)
             self._forget_pending(key, pending)
-        data = text_file.read_bytes(file, name, limit_bytes=self._max_file_bytes)
+        data, mode = text_file.read_bytes(file, name, limit_bytes=self._max_file_bytes)
         text, bom = text_file.decode(data, name)
-        return Document(name, text, text_file.sha256(data), bom=bom)
+        return Document(name, text, text_file.sha256(data), bom=bom, mode=mode)
 
     def find(self, path: str) -> Document | None:
         """The document as it is now, or None where there is none. Otherwise like ``read``."""
@@ -255,12 +257,12 @@ class Workspace(Root):
             digest = text_file.sha256(text_file.encode(text, bom=bom))
         except UnicodeEncodeError:
             raise UnreadableText(name, "holds half a surrogate pair, which UTF-8 cannot") from None
-        return Document(name, text, digest, version, bom, "editor")
+        return Document(name, text, digest, version, bom, "editor", text_file.mode(file))
 
     def _disk_text(self, key: str) -> str | None:
         try:
             file = self.locate(key)
-            data = text_file.read_bytes(file, key, limit_bytes=self._max_file_bytes)
+            data, _ = text_file.read_bytes(file, key, limit_bytes=self._max_file_bytes)
             return text_file.decode(data, key)[0]
         except WorkspaceError:
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from msgspec import Struct
 
 from orchestrator_core.errors import EditRefused, MissingFile, StaleEdit, UnreadableText
@@ -129,8 +130,13 @@ class Draft:
         name = self.workspace.relative(path)
         self._update(name, lambda entry, _: _with_text(name, entry, text))
 
-    def restore(self, path: str, data: bytes) -> None:
+    def restore(self, path: str, data: bytes, mode: int | None = None) -> None:
         """Give a file exactly these bytes, byte-order mark and all, or create it so.
+
+        Args:
+            path: the file.
+            data: its bytes.
+            mode: its permission bits; None leaves them.
 
         Raises:
             UnreadableText: they, or what is there now, are no UTF-8 text.
@@ -141,8 +147,10 @@ class Draft:
 
         def restored(entry: _Entry, _: bool) -> _Entry:
             if bom and _has_mark_in_text(entry.document):
-                return _with_text(name, entry, "\ufeff" + text, bom=False)
-            return _with_text(name, entry, text, bom=bom)
+                entry = _with_text(name, entry, "\ufeff" + text, bom=False)
+            else:
+                entry = _with_text(name, entry, text, bom=bom)
+            return entry if mode is None else _with_mode(entry, mode)
 
         self._update(name, restored)
 
@@ -196,7 +204,7 @@ class Draft:
                 continue
             source, left = entries.get(origin, (None, None, ""))[:2]
             if before is not None:
-                if before.sha256 != document.sha256:
+                if (before.sha256, before.mode) != (document.sha256, document.mode):
                     changes.append(_change(name, "modify", before, document))
             elif source is not None and left is None:
                 moved.add(origin)
@@ -255,7 +263,16 @@ def _with_text(name: str, entry: _Entry, text: str, *, bom: bool | None = None) 
         digest = text_file.sha256(text_file.encode(text, bom=bom))
     except UnicodeEncodeError:
         raise UnreadableText(name, "would hold half a surrogate pair") from None
-    return _Entry(entry.before, Document(name, text, digest, version, bom, source), entry.origin)
+    known = entry.document or entry.before
+    mode = known.mode if known else None
+    document = Document(name, text, digest, version, bom, source, mode)
+    return _Entry(entry.before, document, entry.origin)
+
+
+def _with_mode(entry: _Entry, mode: int) -> _Entry:
+    assert entry.document is not None
+    document = msgspec.structs.replace(entry.document, mode=mode)
+    return _Entry(entry.before, document, entry.origin)
 
 
 def _has_mark_in_text(document: Document | None) -> bool:
@@ -270,7 +287,7 @@ def _has_hash(document: Document, sha256: str) -> bool:
 
 
 def _renamed(document: Document, path: str) -> Document:
-    return Document(path, document.text, document.sha256, None, document.bom, document.source)
+    return msgspec.structs.replace(document, path=path, version=None)
 
 
 def _change(
@@ -282,4 +299,5 @@ def _change(
     new_path: str = "",
 ) -> Change:
     edits = diff_edits(before.text, after.text) if before is not None else ()
-    return Change(path, kind, before, after.text, edits, new_path, after.bom)
+    mode = None if before is not None and before.mode == after.mode else after.mode
+    return Change(path, kind, before, after.text, edits, new_path, after.bom, mode)

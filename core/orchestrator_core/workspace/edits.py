@@ -43,6 +43,7 @@ class Change(Struct, frozen=True):
         edits: what turns the text of ``before`` into ``after_text``; empty where either is None.
         new_path: where a renamed file goes.
         bom: whether a byte-order mark stands before ``after_text``.
+        mode: permission bits to set; None leaves those of the file, or those of any new one.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Change(Struct, frozen=True):
     edits: tuple[TextEdit, ...] = ()
     new_path: str = ""
     bom: bool = False
+    mode: int | None = None
 
     def encode(self) -> bytes | None:
         """The bytes of the file afterwards; None for ``delete``.
@@ -70,6 +72,8 @@ class Change(Struct, frozen=True):
             before=self.before.sha256 if self.before else "",
             after=text_file.sha256(after) if after is not None else "",
             new_path=self.new_path,
+            mode=self.before.mode if self.before else None,
+            new_mode=self.mode,
         )
 
 

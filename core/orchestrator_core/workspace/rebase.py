@@ -39,7 +39,8 @@ def rebase(changes: Iterable[Change], workspace: Workspace) -> tuple[Change, ...
 def _is_made(change: Change) -> bool:
     """Whether someone else has made the very change."""
     before = change.before
-    return change.kind == "modify" and before is not None and before.text == change.after_text
+    same_text = before is not None and before.text == change.after_text
+    return change.kind == "modify" and same_text and change.mode is None
 
 
 def _both_texts(conflict: MergeConflict) -> str:
