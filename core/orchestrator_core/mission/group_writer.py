@@ -119,9 +119,10 @@ class GroupWriter:
             with self._lock:
                 self._writing = None
                 if error is not None:
+                    # Whoever added a row meanwhile waits for it: try again with that one.
+                    self._stuck = not self._rows
                     # They keep their place: a journal with a gap could not be replayed.
                     self._rows[:0] = rows
-                    self._stuck = True
                 closing = self._closing
             if error is None:
                 saved.set_result(None)

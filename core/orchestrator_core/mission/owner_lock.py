@@ -29,7 +29,7 @@ class OwnerLock:
 
     Raises:
         JournalBusy: another live process, or another part of this one, holds it.
-        JournalError: the file cannot be made.
+        JournalError: the file cannot be made or written.
     """
 
     def __init__(self, file: Path) -> None:
@@ -48,8 +48,12 @@ class OwnerLock:
                 f"{file.parent.parent} is in use by another server ({holder}): "
                 "close that one, or work read-only"
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise JournalError(f"{file} cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -74,11 +78,17 @@ class OwnerLock:
 
 
 def holder_of(file: Path) -> int | None:
-    """The process that holds the lock now; None if nobody does. Leaves no trace."""
+    """The process that holds the lock now; None if nobody does. Leaves no trace.
+
+    Raises:
+        JournalError: the file cannot be read.
+    """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise JournalError(f"{file} cannot be read: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

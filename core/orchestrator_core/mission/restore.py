@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from orchestrator_core.errors import EditRefused, StaleEdit
-from orchestrator_core.events import EditsReverted
+from orchestrator_core.errors import ContentsUnavailable, EditRefused, StaleEdit
+from orchestrator_core.events import EditsIntended, EditsReverted, MissionAccepted
 from orchestrator_core.mission.undo import plan_undo
+from orchestrator_core.workspace.disk_applier import clear_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
@@ -37,6 +38,8 @@ async def revert(
     """
     async with engine.apply_lock:
         undo = await _apply_inverse(engine, events, task_id)
+        if not undo.unrestored:
+            await engine.pool.submit(clear_up, engine, events)
     if not undo.changes and not undo.unrestored:
         return None
     return EditsReverted(
@@ -45,6 +48,21 @@ async def revert(
         changes=tuple(change.record() for change in undo.changes),
         unrestored=undo.unrestored,
     )
+
+
+def clear_up(engine: Engine, events: Iterable[AnyEvent]) -> None:
+    """Remove the names that failed or killed writes of a mission left. Blocks on the disk."""
+    paths: set[str] = set()
+    for event in events:
+        if isinstance(event, EditsIntended):
+            paths.update(path for c in event.changes for path in (c.path, c.new_path))
+        elif isinstance(event, MissionAccepted):
+            paths.add(event.plan_file)
+    paths.discard("")
+    try:
+        clear_leftovers(engine.workspace, paths, is_kept=engine.contents.has)
+    except (OSError, ContentsUnavailable) as error:
+        log.warning("what a write left behind could not be removed: %s", error)
 
 
 async def _apply_inverse(engine: Engine, events: Sequence[AnyEvent], task_id: str) -> UndoPlan:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.events import EditsIntended, TaskFinished
-from orchestrator_core.mission.restore import revert
+from orchestrator_core.events import TaskFinished
+from orchestrator_core.mission.restore import clear_up, revert
 from orchestrator_core.records import TaskState
-from orchestrator_core.workspace.disk_applier import clear_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
@@ -38,10 +37,4 @@ async def settle(
                 await emit(reverted)
         elif task.applied:
             await emit(TaskFinished(mission_id=mission.id, task_id=task.id, state=TaskState.DONE))
-    await engine.pool.submit(clear_leftovers, engine.workspace, intended_paths(mission.events))
-
-
-def intended_paths(events: Sequence[AnyEvent]) -> set[str]:
-    """Every path that the edits of a mission concern."""
-    changes = [c for event in events if isinstance(event, EditsIntended) for c in event.changes]
-    return {path for c in changes for path in (c.path, c.new_path) if path}
+    await engine.pool.submit(clear_up, engine, mission.events)

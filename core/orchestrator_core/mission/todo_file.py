@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from orchestrator_core.errors import EditRefused
+from orchestrator_core.workspace.file_swap import insist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -129,7 +130,7 @@ class TodoFile:
             _sync_folder(path)
             return result
         finally:
-            staged.unlink(missing_ok=True)
+            insist(lambda: staged.unlink(missing_ok=True))
 
     def _stage(self, path: Path, staged: Path, data: bytes) -> None:
         descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

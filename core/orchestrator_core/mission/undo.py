@@ -24,6 +24,7 @@ from orchestrator_core.events import (
     EditsIntended,
     EditsReverted,
     MissionAccepted,
+    MissionUndone,
     TaskStarted,
 )
 from orchestrator_core.workspace import text_file
@@ -117,11 +118,30 @@ def standing_edits(events: Iterable[AnyEvent]) -> list[StandingEdits]:
                     standing.append(edits)
                 edits.applied = True
             case EditsReverted():
-                standing = [e for e in standing if event.task_id not in ("", e.task_id)]
+                standing = _left_by(event, standing)
                 open_intents = {e.task_id: e for e in standing if not (e.applied or e.superseded)}
+            case MissionUndone():
+                standing = []  # what could not be restored was told, and the person let it be
             case _:
                 pass
     return standing
+
+
+def _left_by(event: EditsReverted, standing: Iterable[StandingEdits]) -> list[StandingEdits]:
+    """What still stands after edits were taken back: others', and what could not be restored."""
+    left: list[StandingEdits] = []
+    for edits in standing:
+        if event.task_id in ("", edits.task_id):
+            changes = tuple(
+                change
+                for change in edits.changes
+                if any(note.startswith(f"{change.path}: ") for note in event.unrestored)
+            )
+            if not changes:
+                continue
+            edits.changes = changes
+        left.append(edits)
+    return left
 
 
 class _Undo:
@@ -165,7 +185,8 @@ class _Undo:
         elif current.sha256 == change.after:
             before = self._content(change.before, path)
             if before is not None:
-                self.draft.restore(path, before)
+                ours = change.new_mode is not None and current.mode == change.new_mode
+                self.draft.restore(path, before, change.mode if ours else None)
         elif current.sha256 != change.before:
             self._merge_back(change, path, current)
 
@@ -203,7 +224,7 @@ class _Undo:
             return
         before = self._content(change.before, change.path)
         if before is not None:
-            self.draft.restore(change.path, before)
+            self.draft.restore(change.path, before, change.mode)
 
     def _rename_back(self, change: FileChange) -> None:
         old, new = self.draft.find(change.path), self.draft.find(change.new_path)

@@ -154,6 +154,16 @@ class ContentStore:
             database.execute("DELETE FROM contents WHERE hash = ?", (digest,))
         return None
 
+    def has(self, digest: str) -> bool:
+        """Whether the content with this hash is kept.
+
+        Raises:
+            ContentsUnavailable: the store cannot be read.
+        """
+        with self._transaction() as database:
+            query = "SELECT 1 FROM contents WHERE hash = ?"
+            return database.execute(query, (digest,)).fetchone() is not None
+
     def unpin(self, pin: str) -> None:
         """What this mission needed may be dropped from now on, as far as no other needs it.
 

@@ -31,7 +31,7 @@ from orchestrator_core.workspace import text_file
 from orchestrator_core.workspace.file_swap import LEFTOVER, FileSwap, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from orchestrator_core.workspace.apply import Offload
@@ -152,14 +152,22 @@ class DiskApplier:
             before_sha256=change.before.sha256 if change.before else "",
             target=target,
             data=data or b"",
+            mode=change.mode,
         )
 
 
-def clear_leftovers(workspace: Workspace, paths: Iterable[str]) -> tuple[str, ...]:
-    """Remove what a killed process left in the folders of ``paths``.
+def clear_leftovers(
+    workspace: Workspace, paths: Iterable[str], *, is_kept: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """Remove what a killed process, or one whose writes failed, left in the folders of ``paths``.
 
     To be called by the workspace's one owner, when nothing is being applied, after the undo or
     the resuming of the mission whose intents name ``paths``.
+
+    Args:
+        workspace: whose folders they are.
+        paths: files whose folders are looked through.
+        is_kept: whether the content with a hash is kept elsewhere: an old file stays if not.
 
     Returns:
         The files removed, relative to the workspace.
@@ -170,6 +178,8 @@ def clear_leftovers(workspace: Workspace, paths: Iterable[str]) -> tuple[str, ..
             continue
         for entry in sorted(folder.iterdir()):
             if LEFTOVER.fullmatch(entry.name):
+                if entry.suffix == ".old" and not is_kept(text_file.sha256(entry.read_bytes())):
+                    continue
                 entry.unlink()
                 removed.append(workspace.relative(entry))
     return tuple(removed)
@@ -180,7 +190,7 @@ def _check_existing(change: Change, file: Path) -> os.stat_result:
     assert before is not None, "only a created file has nothing before"
     try:
         status = file.stat()
-        data = text_file.read_bytes(file, path, limit_bytes=status.st_size + 1)
+        data, _ = text_file.read_bytes(file, path, limit_bytes=status.st_size + 1)
     except (FileNotFoundError, NotADirectoryError, MissingFile):
         raise StaleEdit(path, f"{path} was deleted while an edit to it was being made") from None
     except UnreadableText as error:
@@ -231,7 +241,7 @@ def _finish(swap: FileSwap) -> None:
     try:
         swap.finish()
     except OSError as error:
-        # The change is made; only a hidden name is left, which the next start clears.
+        # The change is made; only a hidden name is left, which undo or a resume clears.
         log.warning("%s: its old version could not be removed: %s", swap.path, error)
 
 

@@ -39,6 +39,7 @@ class FileSwap:
         before_sha256: hash of the bytes that ``source`` must have.
         target: where the new bytes go; None where the file only goes.
         data: the new bytes.
+        mode: permission bits to set; None keeps those of ``source``, or a new file's.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class FileSwap:
         before_sha256: str,
         target: Path | None,
         data: bytes = b"",
+        mode: int | None = None,
     ) -> None:
         self.path = path
         self.source = source
@@ -57,6 +59,7 @@ class FileSwap:
         self._status = status
         self._sha256 = before_sha256
         self._data = data
+        self._mode = mode
         self._staged: Path | None = None
         self._staged_inode = 0
         self._kept: Path | None = None
@@ -77,6 +80,8 @@ class FileSwap:
             _write_all(descriptor, self._data)
             if self._status is not None and self.source is not None:
                 _copy_attributes(self.source, self._status, descriptor)
+            if self._mode is not None:
+                os.fchmod(descriptor, self._mode)
             self._staged_inode = os.fstat(descriptor).st_ino
         finally:
             os.close(descriptor)
@@ -122,10 +127,11 @@ class FileSwap:
             raise StaleEdit(self.path)
 
     def finish(self) -> None:
-        """Drop the old file: the change stays."""
-        if self._kept is not None:
-            _insist(lambda kept=self._kept: kept.unlink(missing_ok=True))
-            self._kept = None
+        """Drop the other names of old and new file: the change stays."""
+        for left in (self._kept, self._staged):
+            if left is not None:
+                insist(lambda left=left: left.unlink(missing_ok=True))
+        self._kept = self._staged = None
 
     def roll_back(self) -> str | None:
         """Put everything back as it was.
@@ -140,7 +146,7 @@ class FileSwap:
             if self._kept is not None and self.source is not None:
                 self._bring_back(self.source, self._kept)
             if self._staged is not None:
-                _insist(lambda staged=self._staged: staged.unlink(missing_ok=True))
+                insist(lambda staged=self._staged: staged.unlink(missing_ok=True))
             for folder in reversed(self._made_folders):
                 # Someone else may have put a file there in the meantime.
                 with contextlib.suppress(OSError):
@@ -170,25 +176,24 @@ class FileSwap:
             self._staged, self._placed = None, True
         else:
             self._placed = True
-            self._staged.unlink()
-            self._staged = None
+            # The second name is dropped in the end: to fail for it would undo what is made.
 
     def _bring_back(self, source: Path, kept: Path) -> None:
         if self.target == source and not self._placed:
-            _insist(lambda: kept.unlink(missing_ok=True))
+            insist(lambda: kept.unlink(missing_ok=True))
         elif self.target == source:
             self._unless_foreign(source, lambda: kept.replace(source))
         elif os.path.lexists(source):
             raise FileExistsError(errno.EEXIST, "another file is in its place now")
         else:
-            _insist(lambda: kept.rename(source))
+            insist(lambda: kept.rename(source))
         self._kept = None
 
     def _unless_foreign(self, file: Path, action: Callable[[], object]) -> None:
         """Do it, unless the file is no longer the one that ``commit`` put there."""
         if file.stat().st_ino != self._staged_inode:
             raise FileExistsError(errno.EEXIST, "someone else has changed it since")
-        _insist(action)
+        insist(action)
 
     def _make_folders(self, folder: Path) -> None:
         missing: list[Path] = []
@@ -250,7 +255,7 @@ def _link_or_copy(file: Path, kept: Path) -> None:
             os.close(descriptor)
 
 
-def _insist(action: Callable[[], object]) -> None:
+def insist(action: Callable[[], object]) -> None:
     """Do it, again if it fails: a rollback must survive a passing fault."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:

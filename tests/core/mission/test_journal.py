@@ -268,6 +268,26 @@ def test_events_that_failed_stay_before_those_that_came_meanwhile(
         assert names(journal.events()) == ["1", "2", "3", "4"]
 
 
+def test_events_that_came_during_a_failing_write_are_not_forgotten(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended = threading.Event()
+
+    def fail_late(_database: sqlite3.Connection, _rows: list[group_writer.Row]) -> None:
+        appended.wait(30)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(group_writer, "_RETRY_S", 0.0)
+    with Journal(folder) as journal:
+        with monkeypatch.context() as failing:
+            failing.setattr(group_writer, "_insert", fail_late)
+            futures = [journal.append(event("1")), journal.append(event("2"))]
+            appended.set()
+            for future in futures:
+                assert isinstance(future.exception(30), JournalError)
+        journal.flush(30)
+
+
 def test_any_error_of_the_writer_reaches_who_waits(folder: Path, failures: list[Exception]) -> None:
     with Journal(folder) as journal:
         failures += [ValueError("unforeseen")] * 3

@@ -47,6 +47,42 @@ def test_every_kind_of_change_is_taken_back(tape: Tape) -> None:
     assert files(tape.root) == before
 
 
+def modes(root: Path) -> dict[str, int]:
+    return {name: (root / name).stat().st_mode & 0o7777 for name in files(root)}
+
+
+def test_permission_bits_of_deleted_files_come_back(tape: Tape) -> None:
+    for name, mode in (("a.py", 0o755), ("b.py", 0o600), ("sub/c.py", 0o770)):
+        (tape.root / name).chmod(mode)
+    before = files(tape.root), modes(tape.root)
+    tape.perform("T1", lambda draft: (draft.delete("a.py"), draft.rename("b.py", "d.py")))
+    tape.perform("T2", lambda draft: (draft.delete("d.py"), draft.delete("sub/c.py")))
+    tape.perform("T3", write_all([("a.py", "made anew"), ("sub/c.py", "too")]))
+    assert modes(tape.root)["a.py"] != 0o755
+    assert tape.undo().unrestored == ()
+    assert (files(tape.root), modes(tape.root)) == before
+
+
+def test_permission_bits_that_a_person_set_since_stay(tape: Tape) -> None:
+    tape.perform("T1", write_all([("a.py", "changed")]))
+    (tape.root / "a.py").chmod(0o700)
+    assert tape.undo().unrestored == ()
+    assert modes(tape.root)["a.py"] == 0o700
+
+
+def test_what_could_not_be_read_is_taken_back_later(tape: Tape) -> None:
+    tape.perform("T1", write_all([("a.py", "changed"), ("b.py", "changed")]))
+    (tape.root / "a.py").unlink()
+    (tape.root / "a.py").symlink_to("/dev/null")  # as unreadable as a file on a failing disk
+    assert len(tape.undo().unrestored) == 1
+    (tape.root / "a.py").unlink()
+    (tape.root / "a.py").write_text("changed")
+    (tape.root / "b.py").write_text("by a person, since")
+    assert tape.undo().unrestored == ()
+    assert (tape.root / "a.py").read_text() == OLD
+    assert (tape.root / "b.py").read_text() == "by a person, since"
+
+
 def test_what_was_taken_back_is_not_taken_back_again(tape: Tape) -> None:
     tape.perform("T1", write_all([("a.py", "changed")]))
     tape.undo()

@@ -14,6 +14,7 @@ from orchestrator_core.workspace.disk_applier import DiskApplier, clear_leftover
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.edits import Change, TextEdit
+from orchestrator_core.workspace.text_file import sha256
 
 
 @pytest.fixture
@@ -281,5 +282,10 @@ def test_leftovers_of_a_killed_process_are_cleared_and_nothing_else(
     theirs = [".opencode-notes.new", ".opencode-0123456789abcdef.bak"]
     for name in (*ours, *theirs):
         (root / name).write_text("x")
-    assert clear_leftovers(workspace, ["a.py", "old/b.py", "gone/c.py"]) == tuple(ours)
-    assert all((root / name).exists() for name in theirs)
+    lost = "old/.opencode-fedcba9876543210.old"  # what nobody else has
+    (root / lost).write_text("the last copy")
+    cleared = clear_leftovers(
+        workspace, ["a.py", "old/b.py", "gone/c.py"], is_kept=lambda digest: digest == sha256(b"x")
+    )
+    assert cleared == tuple(ours)
+    assert all((root / name).exists() for name in (*theirs, lost))

@@ -1,0 +1,56 @@
+"""Whatever write, sync, rename or open of a mission fails: it ends well, or says so, losing nothing.
+
+Every call of Python and of SQLite below the workspace and the state folder is made to fail, in a
+process of its own whose libc calls can be intercepted.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from core.faults.os_faults import CALLS, environment
+
+TESTS = Path(__file__).parents[2]
+SWEEP = Path(__file__).with_name("sweep.py")
+
+STRIDES = {"open": 8, "write": 25, "fsync": 9, "rename": 2, "link": 2, "mkdir": 3, "unlink": 4}
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
+
+
+@pytest.fixture(scope="session")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return {**environment(tmp_path_factory.mktemp("faults")), "PYTHONPATH": str(TESTS)}
+
+
+def sweep(armed: Mapping[str, str], call: str, *choices: str) -> int:
+    """Sweep in a child; answers how many missions it ran."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        command = [sys.executable, "-W", "error", str(SWEEP), folder, call, *choices]
+        result = subprocess.run(command, check=False, env=armed, text=True, capture_output=True)
+    assert result.returncode == 0, result.stderr
+    return int(result.stdout)
+
+
+@pytest.mark.parametrize("times", ["once", "ever"])
+@pytest.mark.parametrize(("call", "stride"), STRIDES.items())
+def test_a_failing_call_loses_nothing(
+    armed: Mapping[str, str], call: str, stride: int, times: str
+) -> None:
+    assert sweep(armed, call, times, str(stride)) >= 3
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EMFILE", "EACCES"])
+@pytest.mark.parametrize("times", ["once", "ever"])
+@pytest.mark.parametrize("call", CALLS)
+def test_every_failing_call_loses_nothing(
+    armed: Mapping[str, str], call: str, times: str, error: str
+) -> None:
+    assert sweep(armed, call, times, "1", error) >= 5
