@@ -32,6 +32,7 @@ class ScriptedBackend:
     name = "script"
     modes = (Mode.NORMAL,)
     immediate = True
+    critic = None
 
     def __init__(self, act: Act) -> None:
         self.planner = self

@@ -93,11 +93,37 @@ class CleanupLimits(Struct, frozen=True, rename="camel"):
     free_bytes: Annotated[int, Meta(ge=0)] = 20_000_000
 
 
+class ModelSettings(Struct, frozen=True, rename="camel"):
+    """The model behind an API that backend ``llm`` talks to.
+
+    Attributes:
+        name: provider and model, such as ``openai:gpt-5`` or ``anthropic:claude-sonnet-5``;
+            ``openai`` is also for all that speak its protocol. Empty: no model.
+        base_url: where the API is; empty for the provider's own.
+        api_key_env: the environment variable with the key; empty for the provider's usual one.
+        context_tokens: how much the model takes, its reply included.
+        max_output_tokens: the most of one reply.
+        silent_s: a request that brings nothing for so long is given up and tried again.
+        turns: the most replies for one task.
+        review: whether the Reviewer role reads each diff that the checks have passed.
+    """
+
+    name: str = ""
+    base_url: str = ""
+    api_key_env: str = ""
+    context_tokens: Annotated[int, Meta(ge=2_000)] = 128_000
+    max_output_tokens: Annotated[int, Meta(ge=256)] = 8_192
+    silent_s: Seconds = 120.0
+    turns: Annotated[int, Meta(ge=1)] = 60
+    review: bool = True
+
+
 class Settings(Struct, frozen=True, rename="camel"):
     """Everything a person can set, with its default.
 
     Attributes:
-        backend: who plans and works; ``builtin`` needs no model.
+        backend: who plans and works; ``builtin`` needs no model, and ``auto`` takes it for what
+            it understands and else the best that is there (:mod:`~agents.choice`).
         mode: how tasks are carried out where a request does not say.
         workers: threads of the worker pool; 0 means one a processor and at least two.
         tool_processes: the most Rust tool processes at once.
@@ -107,7 +133,7 @@ class Settings(Struct, frozen=True, rename="camel"):
         log_level: what goes to stderr.
     """
 
-    backend: str = "builtin"
+    backend: str = "auto"
     mode: Mode = Mode.NORMAL
     workers: Annotated[int, Meta(ge=0, le=64)] = 0
     tool_processes: Annotated[int, Meta(ge=1, le=4)] = 4
@@ -118,6 +144,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     limits: Limits = msgspec.field(default_factory=Limits)
     flags: Flags = msgspec.field(default_factory=Flags)
     cleanup: CleanupLimits = msgspec.field(default_factory=CleanupLimits)
+    model: ModelSettings = msgspec.field(default_factory=ModelSettings)
 
 
 class InvalidSetting(Struct, frozen=True):
@@ -133,7 +160,12 @@ class InvalidSetting(Struct, frozen=True):
     message: str
 
 
-_SECTIONS: dict[str, type[Struct]] = {"limits": Limits, "flags": Flags, "cleanup": CleanupLimits}
+_SECTIONS: dict[str, type[Struct]] = {
+    "limits": Limits,
+    "flags": Flags,
+    "cleanup": CleanupLimits,
+    "model": ModelSettings,
+}
 
 SETTINGS_FILES = ("pyproject.toml", ".opencode/orchestrator.toml")
 """The files of a workspace that may hold settings, the later one wins."""
@@ -179,6 +211,11 @@ def load(
     settings = msgspec.convert(merged, Settings)
     flags = flags_from_environment(environment, settings.flags)
     return msgspec.structs.replace(settings, flags=flags), invalid
+
+
+def files_that_set(root: Path, key: str) -> list[str]:
+    """The workspace's files that set ``orchestrator.<key>``: whoever wrote them decides it."""
+    return [name for name, table in _file_sources(root, []) if key in table]
 
 
 def _file_sources(

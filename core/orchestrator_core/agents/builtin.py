@@ -39,6 +39,7 @@ class BuiltinBackend:
 
     name = NAME
     modes = (Mode.NORMAL,)
+    critic = None
 
     def __init__(self, toolbox: Toolbox) -> None:
         self.planner = VerbPlanner(toolbox)

@@ -15,13 +15,14 @@ from msgspec import Struct
 from orchestrator_core.records import CheckResult, Mode, Plan, Receipt, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator_core.errors import TaskTextError
     from orchestrator_core.runtime.worker_pool import WorkStealingPool
     from orchestrator_core.tools.toolbox import Toolbox
     from orchestrator_core.workspace.draft import Draft
+    from orchestrator_core.workspace.edits import Change
 
 
 class MissionRequest(Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class MissionRequest(Struct, frozen=True, kw_only=True):
         plan: a plan that is carried out as it is.
         plan_file: where ``plan`` came from, relative to the workspace; its ticks are kept there.
         dry_run: nothing is changed; the report carries the diff.
+        mission_id: the mission whose budget planning is charged to; empty for a plan alone.
     """
 
     text: str = ""
@@ -40,6 +42,7 @@ class MissionRequest(Struct, frozen=True, kw_only=True):
     mode: Mode = Mode.NORMAL
     backend: str = "builtin"
     dry_run: bool = False
+    mission_id: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -62,6 +65,7 @@ class TaskContext:
         draft: the task's own view of the workspace; all changes go there.
         pool: where blocking work on single files goes.
         progress: tells how far the task is: files done, files in all.
+        say: tells in a few words what the worker is doing.
         originals: the files that the mission has changed so far, with their texts from before
             it began; None for a file that it created. Blocks on the disk.
         scratch: the folder where commands get their copy of the workspace.
@@ -81,6 +85,7 @@ class TaskContext:
     plan_file: str = ""
     checks: tuple[str, ...] = ()
     timeout_s: float = 600.0
+    say: Callable[[str], None] = lambda _: None
 
 
 class Planner(Protocol):
@@ -131,8 +136,25 @@ class Worker(Protocol):
         ...
 
 
+class Critic(Protocol):
+    """Gives an opinion on work that the checks have passed."""
+
+    async def judge(
+        self, context: TaskContext, changes: Sequence[Change], receipt: Receipt
+    ) -> CheckResult:
+        """Read the diff and the receipt of its checks.
+
+        Returns:
+            A check: ``failed`` fails the task; ``unverified`` where no opinion could be had.
+
+        Raises:
+            AgentError: the critic itself failed.
+        """
+        ...
+
+
 class Backend(Protocol):
-    """A planner and a worker under one name."""
+    """A planner and a worker under one name, and perhaps a critic."""
 
     @property
     def name(self) -> str:
@@ -152,4 +174,9 @@ class Backend(Protocol):
     @property
     def worker(self) -> Worker:
         """Who works."""
+        ...
+
+    @property
+    def critic(self) -> Critic | None:
+        """Who reads what the checks have passed; None: the checks alone decide."""
         ...
