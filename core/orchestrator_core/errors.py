@@ -13,6 +13,7 @@
     │   ├── CleanupRefused        a workspace in which nothing is ever cleaned up
     │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
     ├── AgentError                an agent could not do its task
+    │   └── BudgetExceeded        the next call could cost more than is left: resume with more
     │   ├── ModelFault            the model's side failed in passing: the same call may go well
     │   └── ContextOverflow       the conversation is longer than the model can take
     ├── EditError
@@ -20,9 +21,11 @@
     │   └── EditRefused           the editor or the file system would not take the edit
     ├── ToolError
     │   ├── ToolRejected          the tool answered that the arguments are wrong
+    │   ├── PermissionDenied      the rules, or the person who was asked, do not allow the call
     │   ├── ToolTimeout           the deadline of the call passed
     │   ├── ToolCrashed           the process died during the call
     │   └── ToolUnavailable       no process can be started
+    │       └── Unconfined        commands cannot be confined here, and strict mode wants it
     ├── ConcurrencyError
     │   ├── AcquireTimeout        no slot became free in time
     │   ├── CircuitOpen           too many failures: calls are refused for a while
@@ -150,6 +153,18 @@ class ContextOverflow(AgentError):
     """The conversation is longer than the model can take."""
 
 
+class BudgetExceeded(AgentError):
+    """The budget does not cover the next call, so it was not made.
+
+    Attributes:
+        measure: what ran out, as in the settings: ``tokens``, ``moneyUsd``, ``seconds`` …
+    """
+
+    def __init__(self, message: str, measure: str) -> None:
+        self.measure = measure
+        super().__init__(message)
+
+
 class EditError(OrchestratorError):
     """An edit could not be applied; the workspace is as it was before."""
 
@@ -188,6 +203,10 @@ class ToolRejected(ToolError):
         super().__init__(message)
 
 
+class PermissionDenied(ToolError):
+    """A call that the rules forbid, or that the person who was asked did not allow."""
+
+
 class ToolTimeout(ToolError):
     """The deadline of a tool call passed; its work was stopped."""
 
@@ -198,6 +217,10 @@ class ToolCrashed(ToolError):
 
 class ToolUnavailable(ToolError):
     """No process can be started for the tool."""
+
+
+class Unconfined(ToolUnavailable):
+    """This system cannot confine commands, and the settings want no command without."""
 
 
 class ConcurrencyError(OrchestratorError):

@@ -1,0 +1,298 @@
+"""Shell lines, parsed rather than matched as text: which commands they run, which files they open.
+
+The grammar is tree-sitter's for bash. A line runs in ``sh``, so what only bash knows, what the
+parser cannot make sense of, and what is only known when the line runs is listed as unclear:
+whoever judges the line must then ask a person.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+import tree_sitter_bash
+from msgspec import Struct
+from tree_sitter import Language, Parser
+
+from orchestrator_core.agents.command_wrappers import MAX_DEPTH, unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+
+class Word(Struct, frozen=True):
+    """One word of a command.
+
+    Attributes:
+        text: what it is, quotes removed; of a word that is not known, what comes before the part
+            that only the running shell knows.
+        known: whether ``text`` is all of it, and it is one word.
+    """
+
+    text: str
+    known: bool = True
+
+
+class SimpleCommand(Struct, frozen=True):
+    """One command of a line.
+
+    Attributes:
+        arguments: its words, the program first.
+        transparent: it does nothing but run other commands of this line, or nothing that could
+            harm: rules may forbid it, but it needs none that allows it.
+    """
+
+    arguments: tuple[Word, ...]
+    transparent: bool = False
+
+    @property
+    def words(self) -> tuple[str | None, ...]:
+        """The words; None for one that is only known when the line runs."""
+        return tuple(word.text if word.known else None for word in self.arguments)
+
+
+class Redirect(Struct, frozen=True):
+    """A file that the shell itself opens."""
+
+    target: Word
+    writes: bool
+
+
+class CommandLine(Struct, frozen=True):
+    """What a line does, as far as it can be known before it runs.
+
+    Attributes:
+        commands: every command in it: of pipelines, lists, subshells, substitutions, functions,
+            and those that other commands are told to run.
+        unclear: why a person should look at it, each in a few words; empty if all is known.
+    """
+
+    commands: tuple[SimpleCommand, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
+    unclear: tuple[str, ...] = ()
+
+
+MAX_CHARACTERS = 20_000
+
+
+def read_command(line: str) -> CommandLine:
+    """Parse a shell line. Never raises: what it cannot read is unclear. Safe from any thread."""
+    reading = _Reading()
+    reading.read(line, 0)
+    return CommandLine(
+        tuple(reading.commands),
+        tuple(reading.redirects),
+        tuple(dict.fromkeys(reading.unclear)),
+    )
+
+
+_STRUCTURE = frozenset(
+    """program list pipeline subshell compound_statement redirected_statement negated_command
+    if_statement elif_clause else_clause for_statement while_statement do_group case_statement
+    case_item test_command unary_expression binary_expression parenthesized_expression
+    command_name command_substitution string concatenation simple_expansion expansion
+    arithmetic_expansion variable_assignment variable_name string_content word raw_string number
+    comment heredoc_redirect heredoc_start heredoc_body heredoc_content heredoc_end
+    herestring_redirect file_redirect file_descriptor special_variable_name test_operator regex
+    extglob_pattern""".split()  # noqa: SIM905 (words read better in a row)
+)
+_UNCLEAR_KINDS = {
+    "function_definition": "it defines a function",
+    "process_substitution": "it substitutes a process, which sh does not know",
+    "ansi_c_string": "it has a string that sh and bash read differently",
+    "translated_string": "it has a string that sh and bash read differently",
+    "brace_expression": "it has a brace expansion",
+    "ERROR": "a part of it cannot be parsed",
+}
+_SH_ONLY_WORDS = frozenset({"coproc", "function", "select"})
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u0085\u2028\u2029]")
+
+
+class _Reading:
+    """One line being read, with the lines that its commands are told to run."""
+
+    def __init__(self) -> None:
+        self.commands: list[SimpleCommand] = []
+        self.redirects: list[Redirect] = []
+        self.unclear: list[str] = []
+
+    def read(self, line: str, depth: int) -> None:
+        if len(line) > MAX_CHARACTERS or depth > MAX_DEPTH:
+            self.unclear.append("it is too long or too deeply nested to be read")
+        elif _CONTROL.search(line):
+            self.unclear.append("it has control characters")
+        else:
+            self._walk(line.encode("utf-8", "replace"), depth)
+
+    def _walk(self, source: bytes, depth: int) -> None:
+        root = Parser(_language()).parse(source).root_node
+        if root.has_error:
+            self.unclear.append("a part of it cannot be parsed")
+        waiting = [root]
+        while waiting:  # a loop: a line may nest deeper than Python's stack
+            node = waiting.pop()
+            waiting.extend(reversed(node.children))
+            self._visit(node, depth)
+
+    def _visit(self, node: Node, depth: int) -> None:
+        if node.is_missing:
+            self.unclear.append("a part of it cannot be parsed")
+        match node.type:
+            case "command" | "declaration_command" | "unset_command":
+                self._add(tuple(_words(node.children)), depth)
+            case "file_redirect":
+                self._redirect(node)
+            case "variable_assignment":
+                name = _text(node.child_by_field_name("name"))
+                if not _harmless_variable(name):
+                    self.unclear.append(f"it sets {name}, which may change what commands do")
+            case "&>" | "&>>" | "|&" | "((" | ";&" | ";;&" | "<<<":
+                self.unclear.append(f"sh and bash read `{node.type}` differently")
+            case kind:
+                if reason := _UNCLEAR_KINDS.get(kind):
+                    self.unclear.append(reason)
+                elif node.is_named and kind not in _STRUCTURE:
+                    self.unclear.append(f"it has a {kind.replace('_', ' ')}")
+
+    def _add(self, arguments: tuple[Word, ...], depth: int) -> None:
+        if not arguments:
+            return
+        inner = unwrap([word.text if word.known else None for word in arguments])
+        self.commands.append(SimpleCommand(arguments, inner.transparent))
+        self.unclear.extend(inner.unclear)
+        if arguments[0].text in _SH_ONLY_WORDS:
+            self.unclear.append(f"sh and bash read `{arguments[0].text}` differently")
+        for name in inner.assigned:
+            if not _harmless_variable(name):
+                self.unclear.append(f"it sets {name}, which may change what commands do")
+        for words in inner.commands:
+            if depth >= MAX_DEPTH:
+                self.unclear.append("it is too deeply nested to be read")
+                return
+            self._add(tuple(_as_word(word) for word in words), depth + 1)
+        for line in inner.lines:
+            self.read(line, depth + 1)
+
+    def _redirect(self, node: Node) -> None:
+        target = node.child_by_field_name("destination")
+        operators = {child.type for child in node.children if not child.is_named}
+        if target is None:
+            if not operators & {">&-", "<&-"}:
+                self.unclear.append("it has a redirection that cannot be parsed")
+            return
+        word = _word(target)
+        if operators & {">&", "<&"} and word.known and (word.text.isdigit() or word.text == "-"):
+            return
+        if not word.known:
+            self.unclear.append("which file it opens is only known when it runs")
+        self.redirects.append(Redirect(word, writes=operators != {"<"}))
+
+
+def _as_word(text: str | None) -> Word:
+    return Word("", known=False) if text is None else Word(text)
+
+
+@cache
+def _language() -> Language:
+    return Language(tree_sitter_bash.language())
+
+
+_NOT_WORDS = frozenset({"file_redirect", "heredoc_redirect", "herestring_redirect", "comment"})
+
+
+def _words(nodes: list[Node]) -> Iterator[Word]:
+    """The words of a command, without its assignments and redirections."""
+    before_name = True
+    for node in nodes:
+        if node.type in _NOT_WORDS or (before_name and node.type == "variable_assignment"):
+            continue
+        before_name = False
+        yield _word(node.children[0] if node.type == "command_name" else node)
+
+
+_SPECIAL = re.compile(r"\\(\n|.)|([*?\[\]{}])", re.DOTALL)
+
+
+def _word(node: Node) -> Word:
+    text = _text(node)
+    match node.type:
+        case "raw_string":
+            return Word(text[1:-1])
+        case "string":
+            return _quoted(node, text)
+        case "word" | "number" | "variable_name" | "extglob_pattern" if not node.named_children:
+            return _bare(text)
+        case "concatenation":
+            return _joined([_word(child) for child in node.children])
+        case "simple_expansion" | "expansion" if text in ("$HOME", "${HOME}"):
+            return Word(os.path.expanduser("~"), known=False)  # noqa: PTH111 - as the shell does
+        case _ if not node.is_named:
+            return _bare(text)
+        case _:
+            return Word("", known=False)
+
+
+def _bare(text: str) -> Word:
+    """A word without quotes: backslashes removed, patterns and a leading ``~`` noticed."""
+    known = True
+
+    def plain(match: re.Match[str]) -> str:
+        nonlocal known
+        if match[2] is None:
+            return "" if match[1] == "\n" else match[1]
+        known = False
+        return match[2]
+
+    out = text if text == "{}" else _SPECIAL.sub(plain, text)
+    if text.startswith("~"):
+        # An unknown user's name stays as it is: it is no file of the workspace, so it is refused.
+        expanded = os.path.expanduser(out)  # noqa: PTH111 - as the shell does
+        return Word(expanded if expanded != out else f"/{out}", known)
+    return Word(out, known)
+
+
+def _quoted(node: Node, text: str) -> Word:
+    """A word in double quotes: known only without an expansion in it."""
+    expansions = [child for child in node.named_children if child.type != "string_content"]
+    if not expansions:
+        return Word(re.sub(r'\\(\n|[$`"\\])', _unescaped, text[1:-1]))
+    before = (node.text or b"")[1 : expansions[0].start_byte - node.start_byte]
+    return Word(before.decode("utf-8", "replace") + _word(expansions[0]).text, known=False)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return "" if match[1] == "\n" else match[1]
+
+
+def _joined(parts: list[Word]) -> Word:
+    """Parts without a space between them; known as far as the first that is not."""
+    text = ""
+    for part in parts:
+        text += part.text
+        if not part.known and not _is_pattern(part.text):
+            return Word(text, known=False)
+    return Word(text, all(part.known for part in parts))
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[]{}")
+
+
+def _text(node: Node | None) -> str:
+    return "" if node is None or node.text is None else node.text.decode("utf-8", "replace")
+
+
+_HARMLESS = frozenset(
+    """CI DEBUG NO_COLOR FORCE_COLOR CLICOLOR LANG LANGUAGE TZ COLUMNS LINES PYTHONUNBUFFERED
+    PYTHONDONTWRITEBYTECODE PYTHONHASHSEED RUST_BACKTRACE RUST_LOG NODE_ENV VERBOSE""".split()  # noqa: SIM905
+)
+_SHELL_VARIABLE = re.compile(r"(?!.*proxy)[a-z_][a-z0-9_]*|LC_[A-Z]+")
+
+
+def _harmless_variable(name: str) -> bool:
+    """Whether a variable cannot make a program do something else; lower case is the shell's own."""
+    return name in _HARMLESS or _SHELL_VARIABLE.fullmatch(name) is not None
