@@ -194,6 +194,37 @@ class Journal:
             forgotten.append(mission)
         return tuple(forgotten)
 
+    def excess(self, limit_bytes: int) -> tuple[str, ...]:
+        """The oldest finished missions without which the journal fits into ``limit_bytes``.
+
+        The newest mission is never among them.
+
+        Raises:
+            JournalError: the journal cannot be used.
+        """
+        over = self.size_bytes() - limit_bytes
+        if over <= 0:
+            return ()
+        weights = dict(
+            self._select("SELECT mission, SUM(LENGTH(body)) FROM events GROUP BY mission")
+        )
+        found: list[str] = []
+        for summary in self.missions()[:0:-1]:
+            if over > 0 and summary.status is not MissionStatus.RUNNING:
+                found.append(summary.mission_id)
+                over -= weights.get(summary.mission_id, 0)
+        return tuple(found)
+
+    def forget(self, missions: Iterable[str]) -> None:
+        """Drop missions, and give their space back to the disk.
+
+        Raises:
+            JournalError: the journal is read-only or cannot be written.
+        """
+        for mission in missions:
+            self._forget(mission)
+        self._select("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def size_bytes(self) -> int:
         """What the journal takes on disk, apart from the write-ahead log.
 

@@ -6,12 +6,15 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from orchestrator_core.errors import JournalDamaged, JournalError
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.journal_file import LOCK_FILE, set_aside
 from orchestrator_core.mission.owner_lock import holder_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
@@ -34,6 +37,9 @@ class LazyJournal:
     Args:
         folder: the workspace's ``.opencode``.
         strings: what the ids in events are shared through.
+
+    Attributes:
+        on_forgotten: called, in any thread, when missions were dropped from the journal.
     """
 
     def __init__(self, folder: Path, strings: StringPool | None = None) -> None:
@@ -41,6 +47,7 @@ class LazyJournal:
         self._folder = folder
         self._lock = threading.Lock()
         self._journal: Journal | None = None
+        self.on_forgotten: Callable[[], None] = lambda: None
 
     def open(self) -> Path | None:
         """Become the one that writes; repeating it does nothing.
@@ -94,6 +101,32 @@ class LazyJournal:
             return self._journal.events(mission_id)
         with Journal(self._folder, read_only=True, strings=self._strings) as journal:
             return journal.events(mission_id)
+
+    def excess(self, limit_bytes: int) -> tuple[str, ...]:
+        """See :meth:`Journal.excess`; none where another process works on the journal."""
+        if self._journal is not None:
+            return self._journal.excess(limit_bytes)
+        if self.owner() is not None:
+            return ()
+        with Journal(self._folder, read_only=True) as journal:
+            return journal.excess(limit_bytes)
+
+    def lines(self, missions: Sequence[str]) -> Iterator[bytes]:
+        """The events of missions as lines of JSON."""
+        for mission in missions:
+            for event in self.events(mission):
+                yield msgspec.json.encode(event) + b"\n"
+
+    def forget(self, missions: Sequence[str]) -> None:
+        """See :meth:`Journal.forget`.
+
+        Raises:
+            JournalBusy: another live process works on the journal.
+        """
+        self.open()
+        assert self._journal is not None
+        self._journal.forget(missions)
+        self.on_forgotten()
 
     def owner(self) -> int | None:
         """The live process that writes to the journal now, if there is one."""

@@ -26,6 +26,7 @@ class Overviews:
         self._lock = threading.Lock()
         self._kept: list[MissionOverview] | None = None
         self._changes = 0
+        journal.on_forgotten = self.forget
 
     def forget(self) -> None:
         """A mission began, ended or was undone: read again the next time."""
