@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from orchestrator_core.workspace.documents import Workspace
 
 
+AUTO = "auto"
+"""Not a backend, but the choice of the best one that is there."""
+
+
 class WrittenPlan(Struct, frozen=True):
     """A plan that was written to a file.
 
@@ -154,7 +158,7 @@ class Orchestrator:
         request = MissionRequest(
             text=text,
             mode=mode or self.settings.mode,
-            backend=backend or self.settings.backend,
+            backend=self._chosen(backend or self.settings.backend),
             dry_run=dry_run,
         )
         self._backend(request)
@@ -439,6 +443,10 @@ class Orchestrator:
             self._services.overviews.forget()
         took_s = round(time.monotonic() - started, 3)
         mission.finish(build_report(mission, duration_s=took_s, stats=self.stats(), diff=diff))
+
+    def _chosen(self, name: str) -> str:
+        """The backend that ``auto`` stands for; any other name stands for itself."""
+        return BuiltinBackend.name if name == AUTO else name
 
     def _backend(self, request: MissionRequest) -> Backend:
         backend = self._backends.get(request.backend)
