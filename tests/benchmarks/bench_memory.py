@@ -43,7 +43,7 @@ from orchestrator_core.events import (
     TaskStarted,
 )
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.mission import task_reports
+from orchestrator_core.mission.task_reports import task_reports
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.primitives.buffer_pool import BufferPool

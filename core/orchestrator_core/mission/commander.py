@@ -51,6 +51,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PROGRESS_S = 0.05
+"""Between two reports of a mission's progress."""
+
+_ACTIONS = 50
+"""After so many the loop has a turn: ten thousand tasks may have to be skipped."""
+
 
 class Commander:
     """Runs one mission."""
@@ -59,16 +65,19 @@ class Commander:
         self._engine = engine
         self._mission = mission
         self._backend = backend
-        self._policy = MissionPolicy()
+        limits = engine.settings.limits
+        self._policy = MissionPolicy(at_once=limits.worker + limits.reviewer)
         self._inbox: asyncio.Queue[list[Action]] = asyncio.Queue()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: dict[str, Task] = {}
         self._shares: dict[str, float] = {}  # of running tasks: how far each is, 0 to 1
         self._ended = 0
         self._progress: PlanProgress | None = None
+        self._told_at = -PROGRESS_S
+        self._telling: asyncio.TimerHandle | None = None
         self._started = engine.clock()
         self._pool_before = engine.pool.stats()
-        self._task_run = TaskRun(engine, mission, backend, self._emit)
+        self._task_run = TaskRun(engine, mission, backend, self._emit, self._waits)
 
     @property
     def rehearsal(self) -> Draft | None:
@@ -148,6 +157,7 @@ class Commander:
         self._ended = sum(task.state is TaskState.DONE for task in tasks)
         if (file := self._mission.request.plan_file) and self.rehearsal is None:
             self._progress = PlanProgress(self._engine.workspace.locate(file), self._engine.pool)
+        actions = await self._engine.pool.submit(self._policy.handle, planned)
         limit = asyncio.get_running_loop().call_later(
             self._engine.settings.limits.mission_s, self._out_of_time
         )
@@ -155,16 +165,20 @@ class Commander:
         if self._mission.stop_reason is not None:
             self._mission.on_stop(self._mission.stop_reason)
         try:
-            actions = self._policy.handle(planned)
             while True:
-                self._report_progress()
-                for action in actions:
+                for place, action in enumerate(actions, 1):
                     if isinstance(action, FinishMission):
+                        self._tell_progress()
                         return action.status, action.reason
                     self._act(action)
+                    if place % _ACTIONS == 0:
+                        await asyncio.sleep(0)
+                self._report_progress()
                 actions = await self._inbox.get()
         finally:
             limit.cancel()
+            if self._telling is not None:
+                self._telling.cancel()
             self._mission.on_stop = None
 
     def _out_of_time(self) -> None:
@@ -178,7 +192,8 @@ class Commander:
                 running = asyncio.ensure_future(self._perform(self._tasks[task_id]))
                 self._running[task_id] = running
             case StopTask(task_id):
-                self._running[task_id].cancel()
+                if (running := self._running.get(task_id)) is not None:
+                    running.cancel()
             case SkipTask(task_id, reason):
                 self._finish_task(task_id, TaskState.CANCELLED, reason)
             case FinishMission():
@@ -200,6 +215,13 @@ class Commander:
             reason = f"internal error, please report it: {type(error).__name__}: {error}"
         self._running.pop(task.id, None)
         self._finish_task(task.id, state, reason, notes)
+
+    def _waits(self, task_id: str, waits: bool) -> None:
+        """A task began or ended to wait for files."""
+        if waits:
+            self._inbox.put_nowait(self._policy.waits(task_id))
+        else:
+            self._policy.goes_on(task_id)
 
     async def _take_back(self, reason: str) -> str:
         """Undo all that the failed mission applied; say so in its reason."""
@@ -224,7 +246,9 @@ class Commander:
             mission_id=self._mission.id, task_id=task_id, state=state, reason=reason, notes=notes
         )
         self._emit(event)
-        self._inbox.put_nowait(self._policy.handle(event))
+        if actions := self._policy.handle(event):
+            self._inbox.put_nowait(actions)
+        self._report_progress()
 
     def _emit(self, event: AnyEvent) -> Awaitable[object]:
         """Give the event its place, journal it and tell it.
@@ -250,6 +274,15 @@ class Commander:
         self._report_progress()
 
     def _report_progress(self) -> None:
+        """Tell soon how far the mission is: people see no more than a few times a second."""
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            wait_s = self._told_at + PROGRESS_S - self._engine.clock()
+            self._telling = loop.call_later(max(0.0, wait_s), self._tell_progress)
+
+    def _tell_progress(self) -> None:
+        self._telling = None
+        self._told_at = self._engine.clock()
         total = len(self._tasks)
         busy = self._engine.pool.stats().utilization_since(self._pool_before)
         self._engine.listener.on_progress(

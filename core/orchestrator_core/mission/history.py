@@ -12,8 +12,8 @@ from orchestrator_core.events import (
     MissionFinished,
     MissionUndone,
 )
-from orchestrator_core.mission.mission import task_reports
 from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.mission.undo import standing_edits
 from orchestrator_core.records import MissionStatus, TaskReport
 
@@ -59,15 +59,21 @@ def by_mission(events: Iterable[AnyEvent]) -> dict[str, list[AnyEvent]]:
     return missions
 
 
-def overview(events: list[AnyEvent], state: MissionState | None = None) -> MissionOverview:
-    """What a mission's events say of it; ``state`` is their fold, where that is known."""
+def overview(events: list[AnyEvent]) -> MissionOverview:
+    """What a mission's events say of it."""
     accepted = events[0]
     assert isinstance(accepted, MissionAccepted)
-    if state is None:
-        state = MissionState(accepted.mission_id)
-        for event in events:
-            state = fold(state, event)
-    tasks = task_reports(state, events)
+    state, reports = MissionState(accepted.mission_id), TaskReports()
+    for event in events:
+        state = fold(state, event)
+        reports.note(event)
+    return overview_of(accepted, state, reports)
+
+
+def overview_of(
+    accepted: MissionAccepted, state: MissionState, reports: TaskReports
+) -> MissionOverview:
+    """What is known of a mission whose events are folded already."""
     return MissionOverview(
         mission=accepted.mission_id,
         text=accepted.text,
@@ -75,8 +81,8 @@ def overview(events: list[AnyEvent], state: MissionState | None = None) -> Missi
         started_at=accepted.at,
         duration_s=state.duration_s,
         reason=state.reason,
-        tasks=tasks,
-        files_changed=tuple(sorted({path for task in tasks for path in task.files})),
+        tasks=reports.all(state),
+        files_changed=reports.files,
         plan_file=accepted.plan_file,
     )
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator_core.events import EditsApplied, EditsIntended, TaskReviewed
 from orchestrator_core.mission.state import MissionState, fold
-from orchestrator_core.records import MissionReport, MissionStatus, TaskReport, TaskState
+from orchestrator_core.mission.task_reports import TaskReports
+from orchestrator_core.records import MissionReport, MissionStatus, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import MissionRequest
     from orchestrator_core.mission.state import TaskStatus
     from orchestrator_core.mission.task_pool import TaskPool
-    from orchestrator_core.records import Receipt
 
 TITLE_LENGTH = 60
 
@@ -29,6 +28,7 @@ class Mission:
         title: the first line of what was asked, shortened.
         state: the fold of its events; its tasks' records are given back at the end.
         events: all of them, in order.
+        reports: of its tasks, as the events tell them.
     """
 
     def __init__(self, mission_id: str, request: MissionRequest, tasks: TaskPool) -> None:
@@ -37,6 +37,7 @@ class Mission:
         self.title = _shorten(request.plan.title if request.plan else request.text)
         self.state = MissionState(mission_id)
         self.events: list[AnyEvent] = []
+        self.reports = TaskReports(dry_run=request.dry_run)
         self.stop_reason: str | None = None
         self.on_stop: Callable[[str], None] | None = None
         self._pool = tasks
@@ -47,6 +48,7 @@ class Mission:
         """Take note of an event."""
         self.events.append(event)
         self.state = fold(self.state, event, self._new_task)
+        self.reports.note(event)
 
     def stop(self, reason: str) -> bool:
         """Ask the mission to end; it is over when :meth:`wait` returns.
@@ -110,7 +112,7 @@ def build_report(
 ) -> MissionReport:
     """The result that front ends show, from the mission's events."""
     state = mission.state
-    tasks = task_reports(state, mission.events, dry_run=mission.request.dry_run)
+    tasks = mission.reports.all(state)
     changed = () if state.status is MissionStatus.FAILED else tasks
     return MissionReport(
         mission=mission.id,
@@ -123,53 +125,6 @@ def build_report(
         dry_run=mission.request.dry_run,
         diff=diff,
     )
-
-
-def task_reports(
-    state: MissionState, events: Sequence[AnyEvent], *, dry_run: bool = False
-) -> tuple[TaskReport, ...]:
-    """Each task with the files that it changed (would change, in a dry run) and its receipt."""
-    files: dict[str, set[str]] = {}
-    receipts: dict[str, Receipt] = {}
-    for event in events:
-        if isinstance(event, TaskReviewed):
-            receipts[event.task_id] = event.receipt
-        elif isinstance(event, EditsIntended if dry_run else EditsApplied):
-            changed = files.setdefault(event.task_id, set())
-            for change in event.changes:
-                changed.add(change.new_path or change.path)
-    return tuple(
-        TaskReport(
-            id=task.id,
-            title=task.title,
-            status=(status := state.tasks[task.id]).state,
-            files=tuple(sorted(files.get(task.id, ()))),
-            receipt=receipts.get(task.id),
-            reason=status.reason,
-            notes=status.notes,
-            duration_s=_duration_s(status),
-        )
-        for task in (state.plan.tasks if state.plan else ())
-    )
-
-
-def report_now(task: TaskStatus, now: float) -> TaskReport:
-    """One task of a mission that runs, as it is ``now`` (seconds since the epoch)."""
-    return TaskReport(
-        id=task.id,
-        title=task.title,
-        status=task.state,
-        files=tuple(sorted(change.new_path or change.path for change in task.applied)),
-        receipt=task.receipt,
-        reason=task.reason,
-        notes=task.notes,
-        duration_s=_duration_s(task, now),
-    )
-
-
-def _duration_s(task: TaskStatus, now: float = 0.0) -> float:
-    ended = task.finished_at or now
-    return round(max(0.0, ended - task.started_at), 3) if task.started_at else 0.0
 
 
 def summarise(title: str, report: MissionReport) -> str:

@@ -143,6 +143,18 @@ class TaskGraph:
                 waiting.extend(self._dependents[name])
         return tuple(seen)
 
+    def chain_lengths(self) -> dict[str, int]:
+        """For each task the longest chain of tasks that waits for it, itself included.
+
+        Work that most depends on goes first: highest level first, as in T. C. Hu, "Parallel
+        Sequencing and Assembly Line Problems", Operations Research 9:841, 1961.
+        """
+        lengths: dict[str, int] = {}
+        for name in reversed(self.order):
+            waiting = (lengths[dependent] for dependent in self._dependents[name])
+            lengths[name] = 1 + max(waiting, default=0)
+        return lengths
+
     def _topological_order(self) -> tuple[str, ...]:
         """Kahn's algorithm (Communications of the ACM 5:558, 1962)."""
         missing = {name: len(set(task.depends)) for name, task in self._tasks.items()}

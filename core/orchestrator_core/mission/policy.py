@@ -10,15 +10,18 @@ tasks costs ten times one of 1,000.
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from orchestrator_core.events import AnyEvent, MissionPlanned, TaskFinished
+from orchestrator_core.mission.plan import TaskGraph
 from orchestrator_core.records import MissionStatus, TaskState
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
 
 class StartTask(Struct, frozen=True):
@@ -51,21 +54,36 @@ Action = StartTask | SkipTask | StopTask | FinishMission
 
 
 class MissionPolicy:
-    """Decides for one mission. Not thread-safe: the mission's coroutine owns it."""
+    """Decides for one mission. Not thread-safe: the mission's coroutine owns it.
 
-    def __init__(self) -> None:
+    Tasks whose dependencies are done are ready; of those, the ones that most work waits for are
+    started first, and no more at once than can be worked on.
+
+    Args:
+        at_once: tasks that may have been started and not ended, those apart that wait for files;
+            None for any number.
+    """
+
+    def __init__(self, at_once: int | None = None) -> None:
+        self._at_once = at_once
         self._waits_for: dict[str, int] = {}
         self._dependents: dict[str, list[str]] = {}
         self._titles: dict[str, str] = {}
         self._pending: dict[str, None] = {}
+        self._ready: list[tuple[int, int, str]] = []  # a heap: what most waits for, then as planned
+        self._ranks: dict[str, tuple[int, int]] = {}
         self._running: dict[str, None] = {}
-        self._done = 0
+        self._idle: set[str] = set()  # of those running
         self._ending: MissionStatus | None = None
         self._reason = ""
         self._finished = False
 
     def handle(self, event: AnyEvent) -> list[Action]:
-        """Take note of an event and answer what to do now."""
+        """Take note of an event and answer what to do now.
+
+        Raises:
+            PlanError: the plan's tasks cannot be put into an order.
+        """
         match event:
             case MissionPlanned():
                 return self._planned(event)
@@ -73,6 +91,15 @@ class MissionPolicy:
                 return self._task_finished(event)
             case _:
                 return []
+
+    def waits(self, task_id: str) -> list[Action]:
+        """The running task waits for files: another may be started in its place."""
+        self._idle.add(task_id)
+        return self._start_ready()
+
+    def goes_on(self, task_id: str) -> None:
+        """The running task has its files."""
+        self._idle.discard(task_id)
 
     def stop(self, reason: str) -> list[Action]:
         """The person wants the mission to end: stop what runs, skip what waits."""
@@ -83,32 +110,34 @@ class MissionPolicy:
         return self._end(MissionStatus.FAILED, reason)
 
     def _planned(self, event: MissionPlanned) -> list[Action]:
-        starts: list[Action] = []
         tasks = event.plan.tasks
+        lengths = TaskGraph(event.plan).chain_lengths()
         finished = {task.id for task in tasks if task.state is TaskState.DONE}
-        for task in tasks:
+        for place, task in enumerate(tasks):
             self._titles[task.id] = task.title
-            if task.id in finished:
-                self._done += 1
-                continue
-            waits = [dependency for dependency in task.depends if dependency not in finished]
-            self._waits_for[task.id] = len(waits)
-            for dependency in waits:
-                self._dependents.setdefault(dependency, []).append(task.id)
-            if waits:
-                self._pending[task.id] = None
-            else:
-                self._running[task.id] = None
-                starts.append(StartTask(task.id))
-        return starts or self._finish_if_idle()
+            self._ranks[task.id] = (-lengths[task.id], place)
+            if task.id not in finished:
+                self._add(task.id, [name for name in task.depends if name not in finished])
+        return self._start_ready() or self._finish_if_idle()
+
+    def _add(self, task_id: str, waits: Sequence[str]) -> None:
+        self._waits_for[task_id] = len(waits)
+        for dependency in waits:
+            self._dependents.setdefault(dependency, []).append(task_id)
+        self._pending[task_id] = None
+        if not waits:
+            heapq.heappush(self._ready, (*self._ranks[task_id], task_id))
 
     def _task_finished(self, event: TaskFinished) -> list[Action]:
         self._running.pop(event.task_id, None)
+        self._idle.discard(event.task_id)
         self._pending.pop(event.task_id, None)
         if event.state is TaskState.DONE:
-            self._done += 1
-            starts = [] if self._ending else self._release(event.task_id)
-            return starts or self._finish_if_idle()
+            for dependent in self._dependents.pop(event.task_id, ()):
+                self._waits_for[dependent] -= 1
+                if self._waits_for[dependent] == 0:
+                    heapq.heappush(self._ready, (*self._ranks[dependent], dependent))
+            return self._start_ready() or self._finish_if_idle()
         if self._ending is None:
             status = (
                 MissionStatus.FAILED if event.state is TaskState.FAILED else MissionStatus.CANCELLED
@@ -117,15 +146,17 @@ class MissionPolicy:
             return self._end(status, f"{event.task_id} ({title}): {event.reason}")
         return self._finish_if_idle()
 
-    def _release(self, task_id: str) -> list[Action]:
+    def _start_ready(self) -> list[Action]:
         starts: list[Action] = []
-        for dependent in self._dependents.pop(task_id, ()):
-            self._waits_for[dependent] -= 1
-            if self._waits_for[dependent] == 0 and dependent in self._pending:
-                del self._pending[dependent]
-                self._running[dependent] = None
-                starts.append(StartTask(dependent))
+        while self._ready and self._ending is None and self._has_room():
+            *_, task_id = heapq.heappop(self._ready)
+            del self._pending[task_id]
+            self._running[task_id] = None
+            starts.append(StartTask(task_id))
         return starts
+
+    def _has_room(self) -> bool:
+        return self._at_once is None or len(self._running) - len(self._idle) < self._at_once
 
     def _end(self, status: MissionStatus, reason: str) -> list[Action]:
         if self._ending is not None:
@@ -142,7 +173,7 @@ class MissionPolicy:
         if self._finished or self._running or (self._pending and self._ending):
             return []
         if self._pending:
-            # Unreachable for a validated plan: a cycle would leave tasks waiting for ever.
+            # Unreachable for a plan in order: some task of it would be ready.
             return self._end(MissionStatus.FAILED, "tasks wait for each other")
         self._finished = True
         return [FinishMission(self._ending or MissionStatus.DONE, self._reason)]

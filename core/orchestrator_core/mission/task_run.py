@@ -56,11 +56,13 @@ class TaskRun:
         mission: Mission,
         backend: Backend,
         emit: Callable[[AnyEvent], Awaitable[object]],
+        waits: Callable[[str, bool], None],
     ) -> None:
         self._engine = engine
         self._mission = mission
         self._backend = backend
         self._emit = emit
+        self._waits = waits
         self.rehearsal = Draft(engine.workspace) if mission.request.dry_run else None
         self._rehearsing = asyncio.Lock()
         self._dice = random.Random()  # noqa: S311 - jitter is no secret
@@ -167,18 +169,17 @@ class TaskRun:
 
     @asynccontextmanager
     async def _turn(self, task: Task) -> AsyncGenerator[None]:
-        """A worker's slot, and the files that the task names until its end.
+        """The files that the task names, until its end, and then a worker's slot.
 
-        The slot is not kept while it waits for files: who has them may need one.
+        In this order nobody waits for files who has a slot that their holder may need.
         """
         engine = self._engine
-        while True:
-            async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
-                freed = engine.turns.take(self._owner(task), task.files)
-                if freed is None:
-                    yield
-                    return
+        while (freed := engine.turns.take(self._owner(task), task.files)) is not None:
+            self._waits(task.id, True)
             await freed.wait()
+            self._waits(task.id, False)
+        async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
+            yield
 
     def _owner(self, task: Task) -> str:
         return f"{self._mission.id}/{task.id}"

@@ -39,8 +39,8 @@ def ended(task_id: str, state: TaskState) -> TaskFinished:
 class Run:
     """Performs actions with dice: ends running tasks in any order, in any state."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.policy = MissionPolicy()
+    def __init__(self, plan: Plan, policy: MissionPolicy | None = None) -> None:
+        self.policy = policy or MissionPolicy()
         self.running: set[str] = set()
         self.started: list[str] = []
         self.stopping: set[str] = set()
@@ -129,25 +129,43 @@ def test_tasks_that_were_done_before_are_not_run_again() -> None:
     assert run.started == ["B"]
 
 
-def test_cost_grows_with_the_plan_not_with_its_square() -> None:
-    looked_at = 0
+def test_no_more_are_started_than_can_be_worked_on() -> None:
+    policy = MissionPolicy(at_once=2)
+    tasks = tuple(Task(id=f"T{n}", title="t") for n in range(5))
+    started = policy.handle(MissionPlanned(mission_id="m", plan=Plan(title="p", tasks=tasks)))
+    assert started == [StartTask("T0"), StartTask("T1")]
+    assert policy.handle(ended("T1", TaskState.DONE)) == [StartTask("T2")]
+    assert policy.waits("T0") == [StartTask("T3")], "one that waits for files takes no place"
+    policy.goes_on("T0")
+    assert policy.handle(ended("T2", TaskState.DONE)) == []
+    assert policy.handle(ended("T3", TaskState.DONE)) == [StartTask("T4")]
 
-    class Counting(MissionPolicy):
-        def _release(self, task_id: str):
-            nonlocal looked_at
-            starts = super()._release(task_id)
-            looked_at += len(starts)
-            return starts
 
-    count = 2000
-    tasks = tuple(
-        Task(id=f"T{n}", title="t", depends=(f"T{n - 1}",) if n else ()) for n in range(count)
+def test_what_most_work_waits_for_goes_first() -> None:
+    tasks = (
+        Task(id="alone", title="t"),
+        Task(id="short", title="t"),
+        Task(id="long", title="t"),
+        Task(id="L2", title="t", depends=("long",)),
+        Task(id="L3", title="t", depends=("L2",)),
+        Task(id="S2", title="t", depends=("short",)),
     )
-    policy = Counting()
-    policy.handle(MissionPlanned(mission_id="m", plan=Plan(title="p", tasks=tasks)))
-    for number in range(count):
-        policy.handle(ended(f"T{number}", TaskState.DONE))
-    assert looked_at == count - 1
+    run = Run(Plan(title="p", tasks=tasks), MissionPolicy(at_once=1))
+    while run.finish is None:
+        run.end(next(iter(run.running)), TaskState.DONE)
+    assert run.started == ["long", "short", "L2", "alone", "L3", "S2"]
+
+
+@given(plans(), st.integers(1, 3), st.randoms(use_true_random=False))
+def test_a_limit_changes_nothing_but_the_order(
+    plan: Plan, at_once: int, dice: random.Random
+) -> None:
+    run = Run(plan, MissionPolicy(at_once))
+    while run.finish is None:
+        assert len(run.running) <= at_once
+        run.end(dice.choice(sorted(run.running)), TaskState.DONE)
+    assert sorted(run.started) == sorted(task.id for task in plan.tasks)
+    assert run.finish.status is MissionStatus.DONE
 
 
 def test_retry_delay_doubles_up_to_the_cap_and_is_jittered() -> None:

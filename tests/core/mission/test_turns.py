@@ -28,6 +28,34 @@ async def test_who_has_to_wait_is_told_when_to_ask_again() -> None:
     assert turns.take("b", ["src/x.py"]) is None
 
 
+async def test_of_those_with_the_same_files_one_is_told_at_a_time() -> None:
+    turns = Turns()
+    assert turns.take("a", ["x"]) is None
+    waits = {name: turns.take(name, ["x"]) for name in ("b", "c", "d")}
+    assert all(freed is not None and not freed.is_set() for freed in waits.values())
+
+    def told() -> list[str]:
+        return [name for name, freed in waits.items() if freed is not None and freed.is_set()]
+
+    turns.give_back("a")
+    assert told() == ["b"]
+    assert turns.take("b", ["x"]) is None
+    turns.give_back("c")  # gives up before its turn
+    turns.give_back("b")
+    assert told() == ["b", "d"]
+
+
+async def test_who_is_told_and_gives_up_lets_the_next_go_on() -> None:
+    turns = Turns()
+    assert turns.take("a", ["x"]) is None
+    turns.take("b", ["x"])
+    after = turns.take("c", ["x"])
+    turns.give_back("a")
+    turns.give_back("b")
+    assert after is not None
+    assert after.is_set()
+
+
 async def test_tasks_of_a_plan_never_clash_on_files_that_they_name(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     root.mkdir()
