@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import Backend
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from orchestrator_core.services import ApplierFactory
     from orchestrator_core.workspace.documents import Workspace
 
+CLEANUP_WAIT_S = 10.0
+"""How long a command waits for another process that is cleaning up."""
 
 AUTO = "auto"
 """Not a backend, but the choice of the best one that is there."""
@@ -397,6 +400,30 @@ class Orchestrator:
                 found = LastStats(mission=event.mission_id, at=event.at, stats=event.stats)
         pid = await self._services.engine.pool.submit(self._services.owner)
         return found if pid is None else msgspec.structs.replace(found, live=usage_of(pid))
+
+    async def clean(self, *, dry_run: bool = False) -> CleanReport:
+        """Clean up the state folder, or say what that would do.
+
+        Raises:
+            CleanupRefused: nothing is ever cleaned up in this workspace.
+            CleanupBusy: another process is at it.
+            CleanupError: it could not be done.
+        """
+        cleaner = self._services.cleaner
+        if dry_run:
+            return await self._services.engine.pool.submit(cleaner.preview)
+        return await self._services.engine.pool.submit(cleaner.run, wait_s=CLEANUP_WAIT_S)
+
+    async def restore(self, name: str) -> RestoreReport:
+        """Bring back what a cleanup moved to the quarantine: one file, or all of one cleanup.
+
+        Raises:
+            CleanupRefused: there is nothing by that name.
+            CleanupBusy: another process is cleaning up.
+            CleanupError: it could not be done.
+        """
+        restore = self._services.cleaner.restore
+        return await self._services.engine.pool.submit(restore, name, wait_s=CLEANUP_WAIT_S)
 
     async def trust(self, *, revoke: bool = False) -> None:
         """Let commands run in this workspace, or not any more.

@@ -18,6 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from orchestrator_core.cleanup.cleaner import Cleaner
+from orchestrator_core.cleanup.entries import Kind
+from orchestrator_core.cleanup.files import record
+from orchestrator_core.cleanup.manifest import Manifest
+from orchestrator_core.cleanup.scheduler import CleanupScheduler
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.mission.engine import Engine
@@ -103,6 +108,11 @@ class Services:
         self._told: dict[str, object] = {}
         self.on_owned: Callable[[], None] = lambda: None
         engine.stats = self.stats
+        self.manifest = Manifest(places.project)
+        self.cleaner = Cleaner(
+            engine.workspace.root, self.manifest, lambda: engine.settings.cleanup, journal
+        )
+        self.cleanup = CleanupScheduler(self.cleaner, engine.pool.submit, engine.listener.on_notice)
         self._poller = AdaptivePoller(
             self._tell_stats, self._load, adaptive=engine.settings.flags.adaptive_polling
         )
@@ -174,6 +184,8 @@ class Services:
         own("rename engine", engine.toolbox.rename.close)
         own("content store", engine.contents.close)
         own("journal", self._journal.close)
+        own("manifest", self.manifest.close)
+        own("cleanup", self.cleanup.stop)
         own("statistics", self._poller.stop)
 
     async def open_journal(self) -> None:
@@ -182,6 +194,7 @@ class Services:
         Raises:
             JournalBusy: another live process works on this workspace.
             JournalError: it cannot be opened.
+            DiskFull: there is hardly any room to write.
         """
         aside = await self.engine.pool.submit(self._own_journal)
         if aside is not None:
@@ -191,7 +204,10 @@ class Services:
             )
 
     def _own_journal(self) -> Path | None:
+        self.cleaner.require_room()
         aside = self._journal.open()
+        if aside is not None:
+            record(self.manifest, aside, Kind.HISTORY)
         self.on_owned()
         return aside
 
@@ -211,6 +227,7 @@ class Services:
             yield
         finally:
             self._poller.nudge()
+            self.cleanup.nudge()
             self.engine.contents.unpin(mission_id)
 
     async def diff(self, draft: Draft) -> str:
@@ -238,6 +255,8 @@ class Services:
             target.replace(kept)
             replaced = kept.relative_to(workspace.root).as_posix()
         target.write_text(text, encoding="utf-8")
+        if replaced:
+            record(self.manifest, workspace.root / replaced, Kind.HISTORY)
         return replaced
 
     def trust(self, *, revoke: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``opencode-orchestrator serve | task | undo | status | stats | trust | doctor``.
+"""The command line: ``opencode-orchestrator serve | task | undo | status | clean | …``.
 
 Only the arguments are parsed here; what a command needs is imported when it runs, because the
 language server's start-up is counted in milliseconds.
@@ -69,11 +69,14 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="missions, tasks and their receipts")
     stats = commands.add_parser("stats", help="pools and processes, live and of the last mission")
+    clean = commands.add_parser("clean", help="make .opencode small; what it takes can be restored")
+    clean.add_argument("--dry-run", action="store_true", help="show what would be done")
+    clean.add_argument("--restore", metavar="ID", help="bring back what a cleanup took away")
     trust = commands.add_parser("trust", help="allow commands to run in a workspace")
     trust.add_argument("--revoke", action="store_true", help="take the trust back")
     doctor = commands.add_parser("doctor", help="what is installed, what answers, what is on")
 
-    for command in (task, undo, status, stats, trust, doctor):
+    for command in (task, undo, status, stats, clean, trust, doctor):
         command.add_argument(
             "--workspace", type=Path, default=Path(), metavar="DIR", help="default: this folder"
         )

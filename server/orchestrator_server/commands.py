@@ -1,4 +1,4 @@
-"""The commands: ``/task``, ``/plan``, ``/run``, ``/stop``, ``/undo``, ``/status``, ``/stats``.
+"""The commands: ``/task``, ``/plan``, ``/run``, ``/stop``, ``/undo``, ``/status``, ``/clean``, ….
 
 Each handler is a coroutine on the event loop, so that ``$/cancelRequest`` reaches it. What is
 wrong with a request is raised as an OrchestratorError, which the protocol answers as an LSP
@@ -41,6 +41,13 @@ class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     plan: str | None = None
     wait: bool = False
     folder: str | None = None
+
+
+class CleanOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The argument of ``/clean``."""
+
+    dry_run: bool = False
+    restore: Annotated[str, Meta(min_length=1)] | None = None
 
 
 class Commands:
@@ -87,6 +94,10 @@ class Commands:
         @server.command("/stats")
         async def stats() -> object:
             return await self.stats()
+
+        @server.command("/clean")
+        async def clean(options: CleanOptions | None = None) -> object:
+            return await self.clean(options or CleanOptions())
 
     async def task(self, text: str | None, options: TaskOptions) -> object:
         """Start a mission from a text; without one, ask for it."""
@@ -164,6 +175,13 @@ class Commands:
             if any(past.mission == mission for past in await other.status()):
                 return other
         return engine
+
+    async def clean(self, options: CleanOptions) -> object:
+        """Clean up the state folder, show what that would do, or bring back what it took."""
+        engine = await self._session.orchestrator()
+        if options.restore is not None:
+            return wire(await engine.restore(options.restore))
+        return wire(await engine.clean(dry_run=options.dry_run))
 
     async def _start(self, mission: Mission, *, wait: bool) -> object:
         self._bars.open(mission.id, mission.title, self._session.server.current_work_done_token())

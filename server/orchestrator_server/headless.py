@@ -21,6 +21,7 @@ from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_core.workspace.documents import Workspace
+from orchestrator_server.clean import show_cleanup, show_restored
 from orchestrator_server.doctor import diagnose
 from orchestrator_server.exit_codes import (
     EXIT_CANCELLED,
@@ -190,6 +191,26 @@ async def _stats(this: Run) -> int:
     return EXIT_DONE
 
 
+async def _clean(this: Run) -> int:
+    options = this.options
+    if options.restore is not None and options.dry_run:
+        raise RequestError("--dry-run and --restore do not go together")
+    async with _engine(this) as engine:
+        if options.restore is not None:
+            restored = await engine.restore(options.restore)
+            if options.json:
+                this.print_json(restored)
+            else:
+                show_restored(this.out, restored)
+            return EXIT_FAILED if restored.unrestored else EXIT_DONE
+        report = await engine.clean(dry_run=options.dry_run)
+    if options.json:
+        this.print_json(report)
+    else:
+        show_cleanup(this.out, report)
+    return EXIT_DONE
+
+
 async def _trust(this: Run) -> int:
     async with _engine(this) as engine:
         await engine.trust(revoke=this.options.revoke)
@@ -218,6 +239,7 @@ _COMMANDS: dict[str, Command] = {
     "undo": _undo,
     "status": _status,
     "stats": _stats,
+    "clean": _clean,
     "trust": _trust,
     "doctor": _doctor,
 }
