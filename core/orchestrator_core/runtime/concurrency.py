@@ -9,56 +9,24 @@ nobody waits for ever because two things are never free together.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from orchestrator_core.errors import AcquireTimeout, CircuitOpen, MemoryPressure, TokenReleased
+from orchestrator_core.errors import AcquireTimeout, CircuitOpen, MemoryPressure
 from orchestrator_core.primitives.injector import Priority
-from orchestrator_core.runtime.circuit import CircuitBreaker, CircuitState
+from orchestrator_core.runtime.circuit import CircuitBreaker
+from orchestrator_core.runtime.concurrency_token import ConcurrencyToken, Dimension, Key, names_of
 from orchestrator_core.runtime.future import Future
-from orchestrator_core.runtime.limits import SlotLimit
+from orchestrator_core.runtime.limits import LimitStats, SlotLimit
 from orchestrator_core.runtime.usage import memory_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from types import TracebackType
 
-__all__ = [
-    "DEFAULT_LIMITS",
-    "ConcurrencyController",
-    "ConcurrencyToken",
-    "Dimension",
-    "LimitStats",
-    "Priority",
-]
-
-_log = logging.getLogger(__name__)
-
-Dimension: TypeAlias = Literal["role", "backend", "model"]
-Key: TypeAlias = tuple[Dimension, str]
-
 DEFAULT_LIMITS: dict[str, int] = {"commander": 1, "planner": 10, "worker": 10, "reviewer": 10}
 """Slots of each role at the start. There is one commander, whatever its successes."""
-
-
-class LimitStats(Struct, frozen=True):
-    """One limit, as it stands.
-
-    Attributes:
-        active: slots in use.
-        limit: slots there are.
-        waiting: requests in the queue that want one.
-        circuit: whether calls are let through.
-    """
-
-    active: int
-    limit: int
-    waiting: int
-    circuit: CircuitState
 
 
 class _Gate:
@@ -81,76 +49,6 @@ class _Waiter:
         self.order = order
         self.since_s = since_s
         self.future: Future[ConcurrencyToken] = Future()
-
-
-class ConcurrencyToken:
-    """Slots that somebody holds. Give them back once, from any thread.
-
-    Attributes:
-        keys: what it holds a slot of, as pairs of dimension and name.
-    """
-
-    __slots__ = ("_claim", "_controller", "_entered", "_expired", "_timer", "keys")
-
-    def __init__(
-        self, controller: ConcurrencyController, keys: tuple[Key, ...], entered: tuple[int, ...]
-    ) -> None:
-        self.keys = keys
-        self._controller = controller
-        self._entered = entered
-        self._claim = threading.Lock()  # whoever acquires it may give the slots back
-        self._expired = False
-        self._timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self.released:
-            self._give_back(_outcome(error))
-
-    @property
-    def released(self) -> bool:
-        """Whether the slots were given back, by their holder or because time was up."""
-        return self._claim.locked()
-
-    def release(self, succeeded: bool | None = True) -> None:
-        """Give the slots back.
-
-        Args:
-            succeeded: how the work went, which moves limits and circuits; None if that says
-                nothing about role, backend and model, as when it was cancelled.
-
-        Raises:
-            TokenReleased: they were given back before.
-        """
-        if not self._give_back(succeeded):
-            how = "by itself because its time was up" if self._expired else "already"
-            raise TokenReleased(f"the token for {_names(self.keys)} was released {how}")
-
-    def expire_after(self, hold_limit_s: float, loop: asyncio.AbstractEventLoop) -> None:
-        """For the controller: after so long it releases itself, as a failure: it hangs."""
-        self._timer = (loop, loop.call_later(hold_limit_s, self._expire, hold_limit_s))
-
-    def _expire(self, hold_limit_s: float) -> None:
-        if self._give_back(False):
-            self._expired = True
-            _log.warning("A token for %s was held for %s s", _names(self.keys), hold_limit_s)
-
-    def _give_back(self, succeeded: bool | None) -> bool:
-        if not self._claim.acquire(blocking=False):
-            return False
-        if self._timer is not None:
-            loop, handle = self._timer
-            self._timer = None
-            _cancel_timer(loop, handle)
-        self._controller.take_back(self.keys, self._entered, succeeded)
-        return True
 
 
 class _Acquisition:
@@ -286,7 +184,7 @@ class ConcurrencyController:
                 if kind == dimension
             }
 
-    def take_back(
+    def _take_back(
         self, keys: tuple[Key, ...], entered: tuple[int, ...], succeeded: bool | None
     ) -> None:
         """For tokens: give slots back and serve whoever waits."""
@@ -304,7 +202,7 @@ class ConcurrencyController:
     ) -> ConcurrencyToken:
         if priority is Priority.LOW and (share := self._memory()) > self._memory_ceiling:
             raise MemoryPressure(
-                f"{share:.0%} of the memory is in use: low-priority work for {_names(keys)}"
+                f"{share:.0%} of the memory is in use: low-priority work for {names_of(keys)}"
                 f" is refused above {self._memory_ceiling:.0%}; try again later"
             )
         waiter = self._enqueue(keys, priority)
@@ -315,7 +213,7 @@ class ConcurrencyController:
             self._withdraw(waiter)
             if isinstance(error, TimeoutError):
                 raise AcquireTimeout(
-                    f"no slot for {_names(keys)} became free within {wait_limit_s:g} s"
+                    f"no slot for {names_of(keys)} became free within {wait_limit_s:g} s"
                 ) from None
             raise
         token.expire_after(self._hold_limit_s, asyncio.get_running_loop())
@@ -373,7 +271,7 @@ class ConcurrencyController:
         for gate in gates:
             gate.slots.active += 1
         entered = tuple(gate.circuit.enter() for gate in gates)
-        waiter.future.set_result(ConcurrencyToken(self, waiter.keys, entered))
+        waiter.future.set_result(ConcurrencyToken(self._take_back, waiter.keys, entered))
 
     def _gate(self, key: Key) -> _Gate:
         gate = self._gates.get(key)
@@ -392,30 +290,5 @@ class ConcurrencyController:
         retry_after_s = gate.circuit.retry_after_s()
         when = f"in {retry_after_s:.0f} s" if retry_after_s else "when the running probe has ended"
         return CircuitOpen(
-            f"{shut} failed too often: work for {_names(keys)} is refused; try again {when}"
+            f"{shut} failed too often: work for {names_of(keys)} is refused; try again {when}"
         )
-
-
-def _outcome(error: BaseException | None) -> bool | None:
-    if error is None:
-        return True
-    return False if isinstance(error, Exception) else None
-
-
-def _names(keys: tuple[Key, ...]) -> str:
-    return ", ".join(f"{dimension} {name}" for dimension, name in keys)
-
-
-def _cancel_timer(loop: asyncio.AbstractEventLoop, handle: asyncio.TimerHandle) -> None:
-    """Cancel a loop's timer from whatever thread this is."""
-    try:
-        here = asyncio.get_running_loop() is loop
-    except RuntimeError:
-        here = False
-    if here:
-        handle.cancel()
-        return
-    try:
-        loop.call_soon_threadsafe(handle.cancel)
-    except RuntimeError:  # the loop is closed and its timers with it
-        return

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from orchestrator_core.runtime.circuit import CircuitState
+
 
 class SlotLimit:
     """Slots in use and their limit, which rises after successes and falls after failures.
@@ -69,3 +76,19 @@ class SlotLimit:
         elif self._failures >= self._lower_after:
             self._failures = 0
             self.limit = max(self._minimum, self.limit - 1)
+
+
+class LimitStats(Struct, frozen=True):
+    """One limit, as it stands.
+
+    Attributes:
+        active: slots in use.
+        limit: slots there are.
+        waiting: requests in the queue that want one.
+        circuit: whether calls are let through.
+    """
+
+    active: int
+    limit: int
+    waiting: int
+    circuit: CircuitState

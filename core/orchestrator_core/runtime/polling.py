@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from orchestrator_core.runtime.worker_pool import RunningTask
+    from orchestrator_core.runtime.pool_stats import RunningTask
 
 _log = logging.getLogger(__name__)
 

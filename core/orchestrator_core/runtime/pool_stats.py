@@ -83,6 +83,22 @@ class PoolStats(Struct, frozen=True):
         return min(1.0, (self.busy_s - earlier.busy_s) / available_s) if available_s > 0 else 0.0
 
 
+class RunningTask(Struct, frozen=True):
+    """A task that a worker runs now.
+
+    Attributes:
+        worker: the worker's number.
+        name: the task's function.
+        started_ns: when it started, on the pool's clock: worker and start identify it.
+        running_s: for how long it has run.
+    """
+
+    worker: int
+    name: str
+    started_ns: int
+    running_s: float
+
+
 class Meter:
     """One worker's counters. Its worker alone writes; anybody reads.
 

@@ -23,7 +23,7 @@ from msgspec import Struct
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.deadlines import DeadlineTimer
-from orchestrator_core.runtime.pool_stats import Percentiles, PoolStats
+from orchestrator_core.runtime.pool_stats import Percentiles, PoolStats, RunningTask
 from orchestrator_core.runtime.pool_task import PoolTask, PoolWorker, TimedTask, here
 from orchestrator_core.runtime.process_lane import ProcessLane
 from orchestrator_core.runtime.scheduling import Scheduler
@@ -33,30 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.runtime.future import Future
 
-__all__ = [
-    "CloseReport",
-    "Priority",
-    "RunningTask",
-    "WorkStealingPool",
-]
-
 T = TypeVar("T")
-
-
-class RunningTask(Struct, frozen=True):
-    """A task that a worker runs now.
-
-    Attributes:
-        worker: the worker's number.
-        name: the task's function.
-        started_ns: when it started, on the pool's clock: worker and start identify it.
-        running_s: for how long it has run.
-    """
-
-    worker: int
-    name: str
-    started_ns: int
-    running_s: float
 
 
 class CloseReport(Struct, frozen=True):

@@ -25,7 +25,8 @@ from orchestrator_core.errors import PoolClosed, TokenReleased
 from orchestrator_core.primitives import injector, work_deque
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.primitives.work_deque import WorkStealingDeque
-from orchestrator_core.runtime.concurrency import ConcurrencyController, ConcurrencyToken
+from orchestrator_core.runtime.concurrency import ConcurrencyController
+from orchestrator_core.runtime.concurrency_token import ConcurrencyToken
 from orchestrator_core.runtime.future import CANCELLED, PENDING, RUNNING, Future
 from orchestrator_core.runtime.scheduling import Scheduler, Seat
 
@@ -205,7 +206,7 @@ class TokenReleases(Program):
     def __init__(self) -> None:
         self.controller = ConcurrencyController(memory=lambda: 0.0)
         served = self.controller._enqueue((("role", "worker"),), Priority.NORMAL).future.result()
-        self.token = self.subject(self.controller, served.keys, served._entered)
+        self.token = self.subject(self.controller._take_back, served.keys, served._entered)
         self.refused = 0
 
     def _release(self) -> None:
@@ -301,7 +302,7 @@ class ReleasedTwice(ConcurrencyToken):
         if self._expired:
             return False
         self._expired = True
-        self._controller.take_back(self.keys, self._entered, succeeded)
+        self._take_back(self.keys, self._entered, succeeded)
         return True
 
 

@@ -11,9 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.runtime.virtual_time import VirtualTimeLoop, now_s, run_virtual
-from orchestrator_core.errors import AcquireTimeout, CircuitOpen, MemoryPressure, TokenReleased
+from orchestrator_core.errors import (
+    AcquireTimeout,
+    AgentError,
+    CircuitOpen,
+    EditRefused,
+    MemoryPressure,
+    PoolClosed,
+    StaleEdit,
+    TaskTextError,
+    TokenReleased,
+    ToolCrashed,
+    ToolRejected,
+)
+from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.circuit import CircuitBreaker, CircuitState
-from orchestrator_core.runtime.concurrency import ConcurrencyController, ConcurrencyToken, Priority
+from orchestrator_core.runtime.concurrency import ConcurrencyController
+from orchestrator_core.runtime.concurrency_token import ConcurrencyToken
 
 
 def controller(**options: Any) -> ConcurrencyController:
@@ -303,6 +317,61 @@ async def test_an_exception_counts_as_failure_and_a_cancellation_as_nothing() ->
                 raise asyncio.CancelledError
     assert subject.stats()["worker"].limit == 9
     assert subject.stats()["worker"].circuit is CircuitState.CLOSED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TaskTextError("no verb understands this"),
+        StaleEdit("a.py"),
+        EditRefused("the editor refused"),
+        ToolRejected("the pattern is wrong"),
+        AcquireTimeout("no slot"),
+        PoolClosed("the end has begun"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_is_nobodys_fault_moves_no_limit_and_opens_no_circuit(error: Exception) -> None:
+    """Five typing errors must not keep the planner from the sixth text."""
+    subject = controller()
+    for _ in range(6):
+        with pytest.raises(type(error)):
+            async with subject.acquire("planner"):
+                raise error
+    stats = subject.stats()["planner"]
+    assert (stats.limit, stats.circuit) == (10, CircuitState.CLOSED)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AgentError("no answer"), ToolCrashed("gone"), TimeoutError(), ValueError("a mistake")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_failures_of_who_works_lower_its_limit_and_open_its_circuit(error: Exception) -> None:
+    subject = controller()
+    for _ in range(5):
+        with pytest.raises(type(error)):
+            async with subject.acquire("planner", backend="api"):
+                raise error
+    stats = subject.stats()["planner"]
+    assert (stats.limit, stats.circuit) == (8, CircuitState.OPEN)
+    assert subject.stats("backend")["api"].circuit is CircuitState.OPEN
+
+
+def test_a_probe_that_says_nothing_makes_room_for_the_next_probe() -> None:
+    async def main() -> None:
+        subject = virtual()
+        for _ in range(5):
+            (await subject.acquire("planner")).release(False)
+        await asyncio.sleep(30)
+        for _ in range(3):
+            (await subject.acquire("planner")).release(None)
+            assert subject.stats()["planner"].circuit is CircuitState.HALF_OPEN
+        for _ in range(2):
+            (await subject.acquire("planner")).release(True)
+        assert subject.stats()["planner"].circuit is CircuitState.CLOSED
+
+    run_virtual(main())
 
 
 def test_five_failures_refuse_everybody_for_thirty_seconds_then_admit_one() -> None:

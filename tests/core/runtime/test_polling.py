@@ -8,7 +8,7 @@ import pytest
 
 from core.runtime.virtual_time import now_s, run_virtual
 from orchestrator_core.runtime.polling import AdaptivePoller, StuckWatch
-from orchestrator_core.runtime.worker_pool import RunningTask
+from orchestrator_core.runtime.pool_stats import RunningTask
 
 
 def ticks_at(loads: list[float], *, for_s: float, adaptive: bool = True) -> list[float]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_core.errors import DeadlineExceeded, PoolClosed
+from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.future import CancelledError, Future
 from orchestrator_core.runtime.pool_task import check_cancelled, current_cancelled
-from orchestrator_core.runtime.worker_pool import Priority, WorkStealingPool
+from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

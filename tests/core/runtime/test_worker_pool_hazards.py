@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_core.errors import PoolClosed
+from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.future import CancelledError, Future
 from orchestrator_core.runtime.scheduling import Scheduler, Seat
-from orchestrator_core.runtime.worker_pool import Priority, WorkStealingPool
+from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from orchestrator_core.errors import PoolClosed
-from orchestrator_core.runtime.worker_pool import Priority, WorkStealingPool
+from orchestrator_core.primitives.injector import Priority
+from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
     from orchestrator_core.runtime.future import Future
