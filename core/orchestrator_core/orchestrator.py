@@ -388,9 +388,9 @@ class Orchestrator:
                         return TaskRecord(mission=past.mission, status=past.status, task=report)
         return None
 
-    def stats(self) -> dict[str, object]:
+    async def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
-        return self._services.stats()
+        return await self._services.look()
 
     async def last_stats(self) -> LastStats:
         """The figures at the end of the last mission, and what works on the workspace now."""
@@ -469,7 +469,8 @@ class Orchestrator:
             self._missions.pop(mission.id, None)
             self._services.overviews.forget()
         took_s = round(time.monotonic() - started, 3)
-        mission.finish(build_report(mission, duration_s=took_s, stats=self.stats(), diff=diff))
+        stats = await services.look()
+        mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
 
     def _chosen(self, name: str) -> str:
         """The backend that ``auto`` stands for; any other name stands for itself."""

@@ -35,7 +35,7 @@ from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyCon
 from orchestrator_core.runtime.polling import AdaptivePoller
 from orchestrator_core.runtime.shutdown import ShutdownManager
 from orchestrator_core.runtime.tool_pool import RustToolPool
-from orchestrator_core.runtime.usage import UsageReader
+from orchestrator_core.runtime.usage import ProcessUsage, UsageReader
 from orchestrator_core.runtime.worker_pool import WorkStealingPool
 from orchestrator_core.tools.code import CodeTools, FileText
 from orchestrator_core.tools.lint import Linter
@@ -104,7 +104,9 @@ class Services:
         self.overviews = Overviews(journal)
         self._trust = TrustStore(places.trust)
         self._usage = UsageReader()
+        self._looking = asyncio.Lock()
         self._seen = engine.pool.stats()
+        self._process = ProcessUsage(0, 0.0, 0, 0, 0)
         self._told: dict[str, object] = {}
         self.on_owned: Callable[[], None] = lambda: None
         engine.stats = self.stats
@@ -171,6 +173,7 @@ class Services:
         )
         services = cls(engine, places, tools, journal, pools)
         services._own()
+        await services.look()
         return services
 
     def _own(self) -> None:
@@ -268,9 +271,18 @@ class Services:
         files = (*SETTINGS_FILES, self.engine.settings.plan_file)
         self._trust.trust(root, [name for name in files if (root / name).is_file()])
 
+    async def look(self) -> dict[str, object]:
+        """The figures with the process's usage as it is now, which takes some milliseconds."""
+        async with self._looking:
+            self._process = await self.engine.pool.submit(self._usage.read)
+        return self.stats()
+
     def stats(self) -> dict[str, object]:
-        """The figures of ``$/orchestrator/poolStats``, with its keys."""
-        pool, tools, usage = self.engine.pool.stats(), self.tools.stats(), self._usage.read()
+        """The figures of ``$/orchestrator/poolStats``, with its keys.
+
+        The process's usage is that of the last look at it.
+        """
+        pool, tools, usage = self.engine.pool.stats(), self.tools.stats(), self._process
         return {
             "workers": {
                 "total": pool.total,
@@ -282,7 +294,7 @@ class Services:
                 "utilization": round(pool.utilization, 4),
             },
             **self.pools.stats(),
-            "tools": msgspec.to_builtins(tools),
+            "tools": {name: round(value, 3) for name, value in msgspec.to_builtins(tools).items()},
             "concurrency": {
                 role: {"active": s.active, "limit": s.limit, "circuit": str(s.circuit)}
                 for role, s in self.engine.concurrency.stats().items()
@@ -305,9 +317,9 @@ class Services:
         before, self._seen = self._seen, self.engine.pool.stats()
         return self._seen.utilization_since(before)
 
-    def _tell_stats(self) -> None:
+    async def _tell_stats(self) -> None:
         """Tell the figures if work was done since they were told."""
-        stats = self.stats()
+        stats = await self.look()
         told, self._told = self._told, {**stats, "process": None}
         if self._told != told:
             self.engine.listener.on_stats(stats)

@@ -163,7 +163,7 @@ class Commands:
     async def stats(self) -> object:
         """The pools' figures."""
         engine = await self._session.orchestrator()
-        return wire(engine.stats())
+        return wire(await engine.stats())
 
     async def _engine_of(self, mission: str | None) -> Orchestrator:
         """The engine of the folder that a mission belonged to; by default the present folder's."""

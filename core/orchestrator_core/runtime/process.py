@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 64 * 1024
 STDERR_BYTES = 16 * 1024
+NICENESS = 5
+"""How much lower a child's priority is than that of this process."""
+
 _GONE_S = 0.25
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 
@@ -147,6 +150,7 @@ class Child:
                 self._guard.stop()
             raise ToolUnavailable(f"cannot start {argv[0]}: {error.strerror or error}") from error
         self.pid = self._popen.pid
+        _give_way(self.pid)
         if self._guard is not None:
             self._guard.watch(self.pid)
         self.stdout = cast("IO[bytes]", self._popen.stdout)
@@ -289,6 +293,13 @@ class Child:
             while count := cast("io.FileIO", pipe).readinto(buffer):
                 with self._tail_lock:
                     self._tail.append(buffer[:count])
+
+
+def _give_way(pid: int) -> None:
+    """Lower a child's priority, so that this process answers in time however busy it is."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 class _Guard:

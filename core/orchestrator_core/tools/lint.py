@@ -93,6 +93,8 @@ class Linter:
             ToolError: the linter cannot run, or the workspace's configuration of it is wrong.
         """
         report, encoding = await self._ask(None, path, text, _FIND)
+        if not report.items:
+            return []  # most texts: an index of their lines would cost the event loop some ms
         lines = LineIndex(text, encoding)
         findings = [_finding(item, lines) for item in report.items]
         return sorted(findings, key=lambda f: (f.line, f.column, f.code))

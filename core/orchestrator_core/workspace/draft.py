@@ -15,7 +15,7 @@ from msgspec import Struct
 from orchestrator_core.errors import EditRefused, MissingFile, StaleEdit, UnreadableText
 from orchestrator_core.workspace import text_file
 from orchestrator_core.workspace.documents import Document
-from orchestrator_core.workspace.edits import Change, apply_edits, diff_edits
+from orchestrator_core.workspace.edits import Change, apply_edits, as_small_edits, diff_edits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,11 +31,13 @@ class _Entry(Struct):
         before: the workspace's document of this path; None where it has none.
         document: what the draft has there; None where it deleted it.
         origin: the workspace's path that the file came from, if it was renamed.
+        edits: what turned ``before`` into ``document``, where that is known.
     """
 
     before: Document | None
     document: Document | None
     origin: str = ""
+    edits: tuple[TextEdit, ...] | None = None
 
 
 class Draft:
@@ -114,7 +116,10 @@ class Draft:
             expected = self._seen.get(name) if sha256 is None and fresh else sha256
             if expected is not None and not _has_hash(document, expected):
                 raise StaleEdit(name)
-            return _with_text(name, entry, apply_edits(document.text, edits))
+            changed = _with_text(name, entry, apply_edits(document.text, edits))
+            if document is entry.before:
+                changed.edits = as_small_edits(document.text, edits)
+            return changed
 
         self._update(name, edited)
 
@@ -196,6 +201,7 @@ class Draft:
         Every path occurs once, as ``path`` or ``new_path``, so the changes are independent.
         """
         with self._lock:
+            kept = {name: entry.edits for name, entry in self._entries.items()}
             entries = {name: (e.before, e.document, e.origin) for name, e in self._entries.items()}
         moved: set[str] = set()
         changes: list[Change] = []
@@ -205,7 +211,7 @@ class Draft:
             source, left = entries.get(origin, (None, None, ""))[:2]
             if before is not None:
                 if (before.sha256, before.mode) != (document.sha256, document.mode):
-                    changes.append(_change(name, "modify", before, document))
+                    changes.append(_change(name, "modify", before, document, edits=kept[name]))
             elif source is not None and left is None:
                 moved.add(origin)
                 changes.append(_change(origin, "rename", source, document, new_path=name))
@@ -297,7 +303,9 @@ def _change(
     after: Document,
     *,
     new_path: str = "",
+    edits: tuple[TextEdit, ...] | None = None,
 ) -> Change:
-    edits = diff_edits(before.text, after.text) if before is not None else ()
+    if edits is None:
+        edits = diff_edits(before.text, after.text) if before is not None else ()
     mode = None if before is not None and before.mode == after.mode else after.mode
     return Change(path, kind, before, after.text, edits, new_path, after.bom, mode)
