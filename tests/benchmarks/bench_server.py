@@ -3,8 +3,8 @@
 ``start``, ``exit`` and ``rss`` are of the real server, ``opencode-orchestrator serve``, which
 is started with a folder and what VS Code sends; ``exit`` after its engine has been warmed up.
 ``command`` is the same command on the stock server and on the hardened layer. ``busy`` is the
-real server while it carries out a plan of 64 tasks on 8 workers: ``/status``, and hover where
-the server has it, are asked one after another until the mission ends, and as often when idle.
+real server while it carries out a plan of 64 tasks on 8 workers: ``/status``, and hover on the
+tasks in the plan file, are asked one after another until the mission ends, and as often when idle.
 
 Every measurement is a fresh server process, and the servers take turns.
 """
@@ -41,6 +41,7 @@ EDITOR = json.loads((ROOT / "fixtures/editors/vscode-1.139.1.json").read_text("u
 TASKS = 64
 WORKERS = 8
 LINES = 4_000
+PLAN = ".opencode/todo.md"
 
 
 class Client:
@@ -178,6 +179,7 @@ def measure_busy(home: Path, lines: int) -> dict[str, float]:
         client.send({"method": "initialized", "params": {}})
         client.command("/status")
         hover = bool(capabilities.get("hoverProvider"))
+        open_plan(client, root)
         mission = client.ask(
             "workspace/executeCommand",
             {"command": "/run", "arguments": [None, {"wait": True}]},
@@ -202,10 +204,7 @@ def measure_busy(home: Path, lines: int) -> dict[str, float]:
 
 def sample(client: Client, hover: bool, ended: Any, root: Path) -> list[float]:
     """Ask one request after another, in ms each, until it has ended."""
-    place = {
-        "textDocument": {"uri": (root / "src/module_0.py").as_uri()},
-        "position": {"line": 0, "character": 0},
-    }
+    document = {"uri": (root / PLAN).as_uri()}
     taken: list[float] = []
     deadline = time.monotonic() + 120
     while not ended():
@@ -213,12 +212,22 @@ def sample(client: Client, hover: bool, ended: Any, root: Path) -> list[float]:
             raise RuntimeError("the mission did not end within two minutes")
         started = time.perf_counter()
         if hover and len(taken) % 2:
-            client.call("textDocument/hover", place)
+            line = 2 + len(taken) % (2 * TASKS)  # one task after another: heading and step
+            place = {"textDocument": document, "position": {"line": line, "character": 0}}
+            if "**T1." not in client.call("textDocument/hover", place)["contents"]["value"]:
+                raise RuntimeError("hover said nothing of the task")
         else:
             client.command("/status")
         taken.append((time.perf_counter() - started) * 1e3)
         time.sleep(0.002)
     return taken
+
+
+def open_plan(client: Client, root: Path) -> None:
+    """Open the plan file, as an editor does before it asks for anything in it."""
+    item = {"languageId": "markdown", "version": 1, "text": (root / PLAN).read_text("utf-8")}
+    document = {"uri": (root / PLAN).as_uri(), **item}
+    client.send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
 
 
 def p99(values: list[float]) -> float:
@@ -237,8 +246,8 @@ def make_workspace(root: Path, lines: int) -> None:
             f"### T1.{number + 1}: Replace in {name} | agent:worker | depends: - | files: {name}",
             f"- [ ] replace /old_name/ -> new_name in {name}",
         ]
-    (root / ".opencode").mkdir()
-    (root / ".opencode" / "todo.md").write_text("\n".join(plan) + "\n")
+    (root / PLAN).parent.mkdir()
+    (root / PLAN).write_text("\n".join(plan) + "\n")
 
 
 def main() -> None:

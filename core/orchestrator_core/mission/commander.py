@@ -291,10 +291,17 @@ class Commander:
                 done=self._ended,
                 total=total,
                 fraction=(self._ended + sum(self._shares.values())) / total if total else 1.0,
-                message=f"{self._ended}/{total} tasks, {len(self._running)} workers, "
-                f"{busy:.0%} busy".replace("%", " %"),
+                message=_message(self._ended, total, len(self._running), busy),
             )
         )
+
+
+def _message(ended: int, total: int, working: int, busy: float) -> str:
+    """``3/8 tasks, 4 workers, 92 % busy``; between two tasks nobody works."""
+    if not working:
+        return f"{ended}/{total} tasks"
+    workers = "1 worker" if working == 1 else f"{working} workers"
+    return f"{ended}/{total} tasks, {workers}, {busy * 100:.0f} % busy"
 
 
 def _show(event: AnyEvent, progress: PlanProgress) -> None:
