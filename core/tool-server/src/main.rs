@@ -4,6 +4,7 @@
 //! Protocol, never writes to the workspace, and ends with its parent or with stdin.
 
 mod args;
+mod confine;
 mod failure;
 mod grammar;
 mod index;
@@ -24,7 +25,11 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
-    let options = match options(std::env::args().skip(1)) {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|word| word == "confine").is_some() {
+        return confine::run(arguments);
+    }
+    let options = match options(arguments) {
         Ok(Some(options)) => options,
         Ok(None) => return ExitCode::SUCCESS,
         Err(message) => {
