@@ -2,7 +2,8 @@
 //!
 //! JSON has no names, so that `$NAME` is not JSON: patterns are read with a string in its place.
 //! And a piece of code need not mean by itself what it means in its place: in Go,
-//! `fmt.Println($A)` alone is a type conversion, and in CSS a declaration a selector. Such pieces are read within their surroundings.
+//! `fmt.Println($A)` alone is a type conversion, in C `free($A)` a type, and in CSS a declaration
+//! a selector. Such pieces are read within their surroundings.
 
 use std::borrow::Cow;
 
@@ -77,7 +78,11 @@ impl Grammar {
             places.find_map(|place| self.pattern_in(source.trim(), place))
         };
         match self.0 {
-            SupportLang::Go | SupportLang::Css => placed().map_or_else(alone, Ok),
+            // A type such as `vector<$T>` is a comparison where statements stand.
+            SupportLang::Cpp if source.trim_end().ends_with('>') => alone(),
+            SupportLang::Go | SupportLang::Css | SupportLang::C | SupportLang::Cpp => {
+                placed().map_or_else(alone, Ok)
+            }
             _ => alone().or_else(|why| placed().ok_or(why)),
         }
     }
@@ -103,11 +108,15 @@ impl Grammar {
                 ("class A { ", " }"),
             ],
             SupportLang::C | SupportLang::Cpp => &[
-                ("void f() { ", " }"),
                 ("void f() { ", "; }"),
+                ("void f() { ", " }"),
                 ("struct A { ", " };"),
             ],
-            SupportLang::Rust => &[("fn f() { ", " }"), ("impl A { ", " }")],
+            SupportLang::Rust => &[
+                ("fn f() { ", " }"),
+                ("impl A { ", " }"),
+                ("fn f() { match x { ", " } }"),
+            ],
             SupportLang::JavaScript | SupportLang::TypeScript | SupportLang::Tsx => {
                 &[("class A { ", " }"), ("({", "})")]
             }
