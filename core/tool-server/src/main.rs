@@ -10,25 +10,30 @@ mod grammar;
 mod index;
 mod language;
 mod mcp;
+mod memory;
 mod parent;
 mod pattern;
+mod room;
 mod rpc;
 mod search;
 mod syntax_tree;
 mod text;
 mod tools;
+mod wire;
 mod workspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
-const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
+const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--nice N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|word| word == "confine").is_some() {
         return confine::run(arguments);
     }
+    memory::choose();
     let options = match options(arguments) {
         Ok(Some(options)) => options,
         Ok(None) => return ExitCode::SUCCESS,
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
         }
     };
     parent::die_with_parent();
-    few_arenas();
+    parent::give_way(options.niceness);
     rpc::serve(options)
 }
 
@@ -52,12 +57,15 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Learn of changes by events, where the system has them; else stamps are compared.
     pub watching: bool,
+    /// How much others come first where the processor is wanted, as `nice` counts it.
+    pub niceness: u8,
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut root = None;
     let mut memory_mib = 512usize;
     let mut max_request_mib = 256usize;
+    let mut niceness = 0;
     let mut watching = true;
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -71,6 +79,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
             }
             "--no-watch" => watching = false,
             "--root" => root = Some(words.next().ok_or("--root needs a folder")?),
+            "--nice" => niceness = number(&word, words.next())?,
             "--memory-mib" => memory_mib = number(&word, words.next())?,
             "--max-request-mib" => max_request_mib = number(&word, words.next())?,
             other => return Err(format!("unknown argument {other:?}")),
@@ -86,20 +95,11 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
         memory_bytes: memory_mib << 20,
         max_request_bytes: max_request_mib << 20,
         watching,
+        niceness,
     }))
 }
 
-/// Keeps the C library from giving each thread a heap of its own, whose free parts no other
-/// thread could use.
-fn few_arenas() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: takes no pointers; no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
-    }
-}
-
-fn number(option: &str, value: Option<String>) -> Result<usize, String> {
+fn number<T: FromStr>(option: &str, value: Option<String>) -> Result<T, String> {
     let value = value.ok_or_else(|| format!("{option} needs a number"))?;
     value
         .parse()

@@ -5,19 +5,20 @@
 //! in a call answers that call with an error and takes nothing else down.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead, IoSlice, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Options;
 use crate::failure::{
     Failure, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Outcome, PARSE_ERROR,
 };
 use crate::mcp;
+use crate::memory;
+use crate::wire::{Line, leading_id, read_line, write_line};
 use crate::workspace::Workspaces;
 
 /// Answers above this size give their memory back to the system at once.
@@ -148,9 +149,13 @@ impl Server {
         let cancel = Cancel::default();
         locked(&self.running).insert(id.to_string(), cancel.clone());
         // Answered here: a ping says that the process is alive, however busy it is.
-        if method == "ping" {
-            self.answer(&id, Ok(b"{}".to_vec()));
-            return;
+        match method.as_str() {
+            "ping" => return self.answer(&id, Ok(b"{}".to_vec())),
+            "orchestrator/status" => {
+                let status = json!({"heldBytes": self.workspaces.held_bytes()});
+                return self.answer(&id, Ok(status.to_string().into_bytes()));
+            }
+            _ => {}
         }
         locked(&self.queue).push_back(Job {
             id,
@@ -278,77 +283,6 @@ fn respond(id: &Value, outcome: Outcome<Answer>) {
     let large = body.len() > LARGE_ANSWER_BYTES;
     drop(body);
     if large {
-        trim_heap();
+        memory::trim();
     }
-}
-
-/// Writes one line, without putting its parts together first.
-fn write_line(parts: &[&[u8]]) -> std::io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let mut rest = slices.as_mut_slice();
-    // The lock keeps lines whole.
-    let mut output = std::io::stdout().lock();
-    while !rest.is_empty() {
-        match output.write_vectored(rest) {
-            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut rest, written),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    output.flush()
-}
-
-/// Gives free heap memory back to the system.
-pub fn trim_heap() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: takes no pointers; safe at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
-enum Line {
-    Whole,
-    TooLong,
-    End,
-}
-
-/// Reads up to a newline; of a line that is too long, keeps the beginning and skips the rest.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, limit: usize) -> std::io::Result<Line> {
-    let mut too_long = false;
-    loop {
-        let chunk = match input.fill_buf() {
-            Ok(chunk) => chunk,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if chunk.is_empty() {
-            return Ok(Line::End);
-        }
-        let newline = memchr::memchr(b'\n', chunk);
-        let part = &chunk[..newline.unwrap_or(chunk.len())];
-        if line.len() + part.len() > limit {
-            too_long = true;
-            line.truncate(256);
-        } else if !too_long {
-            line.extend_from_slice(part);
-        }
-        let used = newline.map_or(chunk.len(), |at| at + 1);
-        input.consume(used);
-        if newline.is_some() {
-            return Ok(if too_long { Line::TooLong } else { Line::Whole });
-        }
-    }
-}
-
-/// The id of a request whose line was too long to parse, if it stands near the beginning.
-fn leading_id(line: &[u8]) -> Value {
-    let head = String::from_utf8_lossy(&line[..line.len().min(256)]).into_owned();
-    let Some((_, rest)) = head.split_once("\"id\"") else {
-        return Value::Null;
-    };
-    let rest = rest.trim_start().trim_start_matches(':').trim_start();
-    let end = rest.find([',', '}']).unwrap_or(rest.len());
-    serde_json::from_str(rest[..end].trim()).unwrap_or(Value::Null)
 }

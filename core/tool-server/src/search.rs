@@ -11,8 +11,9 @@ use grep::searcher::{
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
+use crate::room::{MAX_ANSWER_BYTES, RECORD_BYTES};
 use crate::rpc::Cancel;
-use crate::text::{Binary, Text, columns};
+use crate::text::{MAX_HELD_BYTES, Text, Unfit, columns};
 
 /// Longer lines are cut around the match in results.
 const MAX_LINE_BYTES: usize = 2048;
@@ -65,6 +66,7 @@ fn build(multiline: bool, context: Context, sniff: bool) -> Searcher {
         .after_context(context.after)
         .bom_sniffing(sniff)
         .binary_detection(BinaryDetection::none())
+        .heap_limit(Some(2 * MAX_HELD_BYTES))
         .build()
 }
 
@@ -76,7 +78,11 @@ pub struct Collector<'a> {
     pub count_only: bool,
     pub found: Vec<Found>,
     pub total: usize,
+    /// Memory that `found` takes.
+    pub bytes: usize,
     pub truncated: bool,
+    /// Some line was too long to be looked at.
+    pub incomplete: bool,
     /// Search as ripgrep searches a file that it reads piece by piece.
     pub line_buffered: bool,
     path: std::sync::Arc<str>,
@@ -98,7 +104,9 @@ impl<'a> Collector<'a> {
             count_only,
             found: Vec::new(),
             total: 0,
+            bytes: 0,
             truncated: false,
+            incomplete: false,
             line_buffered: false,
             path: "".into(),
             pending_before: Vec::new(),
@@ -120,28 +128,57 @@ impl<'a> Collector<'a> {
         let matcher = self.matcher;
         // ripgrep looks for NUL as it reads, so what it finds before one depends on its
         // buffers: the same code over the same buffers gives the same answer.
-        let outcome = match text.binary {
+        let outcome = match text.unfit {
             None if self.line_buffered => {
                 searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self)
             }
             None => searcher.search_slice(matcher, &text.bytes, &mut *self),
-            Some(Binary::Early) => Ok(()),
-            Some(kind) => {
+            Some(Unfit::EarlyNul) => Ok(()),
+            Some(unfit) => {
                 let context = Context {
                     before: searcher.before_context(),
                     after: searcher.after_context(),
                 };
-                let mut searcher = build(searcher.multi_line(), context, kind == Binary::OnDisk);
+                let mut searcher =
+                    build(searcher.multi_line(), context, unfit != Unfit::NulInBuffer);
                 searcher.set_binary_detection(BinaryDetection::quit(0));
-                match kind {
-                    Binary::OnDisk => searcher.search_path(matcher, on_disk(), &mut *self),
-                    _ => searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self),
+                match unfit {
+                    Unfit::NulInBuffer => {
+                        searcher.search_reader(matcher, Cursor::new(&text.bytes), &mut *self)
+                    }
+                    _ => searcher.search_path(matcher, on_disk(), &mut *self),
                 }
             }
         };
-        outcome.map_err(|error| Failure::broken(format!("{path}: {error}")))?;
+        match outcome {
+            // A line, or with `multiline` the text, does not fit into the searcher's buffer.
+            Err(_) if text.unfit == Some(Unfit::TooLarge) => self.incomplete = true,
+            outcome => outcome.map_err(|error| Failure::broken(format!("{path}: {error}")))?,
+        }
         self.cancel.check()?;
         Ok(self.total - before)
+    }
+
+    /// Notes one occurrence, where `line` stands, that ends at `end` of its block of lines.
+    fn keep(&mut self, mat: &SinkMatch<'_>, block: &[u8], line: &Lines<'_>, end: usize) {
+        let before = std::mem::take(&mut self.pending_before);
+        let (text, cut) = excerpt(block, line.at, end.min(block.len()));
+        let context: usize = before.iter().map(|l| size_of::<String>() + l.len()).sum();
+        self.bytes += RECORD_BYTES + text.len() + context;
+        self.total += 1;
+        self.found.push(Found {
+            path: std::sync::Arc::clone(&self.path),
+            line: line.number,
+            column: line.column,
+            utf16_column: line.utf16_column,
+            byte_offset: mat.absolute_byte_offset() + line.at as u64,
+            end_byte_offset: mat.absolute_byte_offset() + end as u64,
+            text,
+            cut,
+            before,
+            after: Vec::new(),
+            patterns: Vec::new(),
+        });
     }
 
     /// Whether the limit is reached, so that further texts need not be looked at.
@@ -154,50 +191,31 @@ impl Sink for &mut Collector<'_> {
     type Error = std::io::Error;
 
     fn matched(&mut self, searcher: &Searcher, mat: &SinkMatch<'_>) -> std::io::Result<bool> {
-        let mut spans = Vec::new();
         let range = mat.bytes_range_in_buffer();
-        occurrences(
-            searcher,
-            self.matcher,
-            mat.buffer(),
-            range.clone(),
-            &mut spans,
-        );
-        if self.cancel.is_set() {
-            self.stopped = true;
-            return Ok(false);
-        }
-        if self.count_only {
-            self.total += spans.len();
-            return Ok(true);
-        }
         let block = &mat.buffer()[range.clone()];
         let mut line = Lines::new(block, mat.line_number().unwrap_or(1));
-        for (start, end) in spans {
-            if self.found.len() == self.limit {
-                self.truncated = true;
-                return Ok(false);
-            }
-            let (start, end) = (start - range.start, end - range.start);
-            line.advance(start);
-            let (text, cut) = excerpt(block, start, end.min(block.len()));
-            self.found.push(Found {
-                path: std::sync::Arc::clone(&self.path),
-                line: line.number,
-                column: line.column,
-                utf16_column: line.utf16_column,
-                byte_offset: mat.absolute_byte_offset() + start as u64,
-                end_byte_offset: mat.absolute_byte_offset() + end as u64,
-                text,
-                cut,
-                before: std::mem::take(&mut self.pending_before),
-                after: Vec::new(),
-                patterns: Vec::new(),
-            });
-            self.total += 1;
-        }
+        let matcher = self.matcher;
+        occurrences(
+            searcher,
+            matcher,
+            mat.buffer(),
+            range.clone(),
+            |start, end| {
+                if self.cancel.is_set() {
+                    self.stopped = true;
+                } else if self.count_only {
+                    self.total += 1;
+                } else if self.found.len() == self.limit || self.bytes > MAX_ANSWER_BYTES {
+                    self.truncated = true;
+                } else {
+                    line.advance(start - range.start);
+                    self.keep(mat, block, &line, end - range.start);
+                }
+                !self.is_full()
+            },
+        );
         self.pending_before.clear();
-        Ok(true)
+        Ok(!self.is_full())
     }
 
     fn context(
@@ -209,6 +227,7 @@ impl Sink for &mut Collector<'_> {
         match context.kind() {
             SinkContextKind::After => {
                 if let Some(last) = self.found.last_mut() {
+                    self.bytes += size_of::<String>() + line.len();
                     last.after.push(line);
                 }
             }
@@ -218,7 +237,8 @@ impl Sink for &mut Collector<'_> {
     }
 }
 
-/// The occurrences within the lines that the searcher found to match.
+/// Gives the occurrences within the lines that the searcher found to match, until `each` answers
+/// false.
 ///
 /// A line is searched without its end, and several lines with a bounded view beyond them, so
 /// that `$` and word boundaries see what they saw in the search of the whole.
@@ -227,7 +247,7 @@ fn occurrences(
     matcher: &RegexMatcher,
     buffer: &[u8],
     range: std::ops::Range<usize>,
-    spans: &mut Vec<(usize, usize)>,
+    mut each: impl FnMut(usize, usize) -> bool,
 ) {
     let mut end = range.end;
     if searcher.multi_line_with_matcher(matcher) {
@@ -236,11 +256,7 @@ fn occurrences(
         end -= 1;
     }
     let _ = matcher.find_iter_at(&buffer[..end], range.start, |found| {
-        if found.start() >= range.end {
-            return false;
-        }
-        spans.push((found.start(), found.end()));
-        true
+        found.start() < range.end && each(found.start(), found.end())
     });
 }
 

@@ -30,25 +30,42 @@ impl Bom {
 /// agree on what a search finds before the first NUL.
 pub const PROBE_BYTES: usize = 64 << 10;
 
-/// What is known of a file with NUL in it.
+/// Files above this size are never read into memory as a whole: they are searched piece by piece.
+pub const MAX_HELD_BYTES: usize = 128 << 20;
+
+/// Syntax trees take many times the memory of their texts: larger texts get none.
+const MAX_PARSED_BYTES: usize = 16 << 20;
+
+/// Why a text is not there to be worked with, or only to be searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// A NUL stands so early that no search finds anything.
-    Early,
-    /// Something may be found before the first NUL; the bytes are on disk only.
-    OnDisk,
+pub enum Unfit {
+    /// Binary: a NUL stands so early that no search finds anything.
+    EarlyNul,
+    /// Binary: something may be found before the first NUL; the bytes are on disk only.
+    Nul,
     /// A buffer with NUL in it.
-    InBuffer,
+    NulInBuffer,
+    /// Larger than [`MAX_HELD_BYTES`]; the bytes are on disk only.
+    TooLarge,
+}
+
+impl Unfit {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too large",
+            _ => "binary",
+        }
+    }
 }
 
 /// The text of one file or unsaved buffer.
 #[derive(Debug)]
 pub struct Text {
-    /// Without the mark. UTF-8 in most files, else whatever the file holds. Empty for binary
+    /// Without the mark. UTF-8 in most files, else whatever the file holds. Empty for unfit
     /// files on disk.
     pub bytes: Vec<u8>,
     pub bom: Bom,
-    pub binary: Option<Binary>,
+    pub unfit: Option<Unfit>,
     /// The size on disk, or of the buffer.
     pub size_bytes: usize,
 }
@@ -65,19 +82,28 @@ impl Text {
         if wide || early_line || memchr::memchr(0, head).is_none() {
             return None;
         }
-        Some(Self {
+        Some(Self::without_bytes(Unfit::EarlyNul, size_bytes))
+    }
+
+    /// A file that is not to be held in memory.
+    pub fn too_large(size_bytes: usize) -> Self {
+        Self::without_bytes(Unfit::TooLarge, size_bytes)
+    }
+
+    fn without_bytes(unfit: Unfit, size_bytes: usize) -> Self {
+        Self {
             bytes: Vec::new(),
             bom: Bom::None,
-            binary: Some(Binary::Early),
+            unfit: Some(unfit),
             size_bytes,
-        })
+        }
     }
 
     pub fn from_file_bytes(bytes: Vec<u8>) -> Self {
         let mut text = Self::decoded(bytes);
-        if text.binary.is_some() {
+        if text.unfit.is_some() {
             text.bytes = Vec::new();
-            text.binary = Some(Binary::OnDisk);
+            text.unfit = Some(Unfit::Nul);
         }
         text
     }
@@ -104,15 +130,11 @@ impl Text {
             Bom::Utf16Be => bytes = decode(UTF_16BE, &bytes[2..]),
         }
         Self {
-            binary: memchr::memchr(0, &bytes).map(|_| Binary::InBuffer),
+            unfit: memchr::memchr(0, &bytes).map(|_| Unfit::NulInBuffer),
             bytes,
             bom,
             size_bytes,
         }
-    }
-
-    pub fn is_binary(&self) -> bool {
-        self.binary.is_some()
     }
 
     /// The text, if it can be edited as UTF-8 and written back: else the reason why not.
@@ -120,10 +142,18 @@ impl Text {
         if matches!(self.bom, Bom::Utf16Le | Bom::Utf16Be) {
             return Err("not UTF-8 (UTF-16)");
         }
-        if self.is_binary() {
-            return Err("binary");
+        if let Some(unfit) = self.unfit {
+            return Err(unfit.reason());
         }
         std::str::from_utf8(&self.bytes).map_err(|_| "not UTF-8")
+    }
+
+    /// The text, if it can be parsed: else the reason why not.
+    pub fn parsable(&self) -> Result<&str, &'static str> {
+        if self.bytes.len() > MAX_PARSED_BYTES {
+            return Err("too large to be parsed");
+        }
+        self.editable()
     }
 
     /// SHA-256 of the bytes as they lie on disk, in hexadecimal; of UTF-16 files, of the

@@ -14,8 +14,10 @@ use crate::grammar::Grammar;
 use crate::index::View;
 use crate::index::filter::Filter;
 use crate::index::grams::Needs;
-use crate::index::store::{self, Candidate, File, Store};
-use crate::rpc::{Cancel, locked, trim_heap};
+use crate::index::reading;
+use crate::index::store::{Candidate, File, Store};
+use crate::memory;
+use crate::rpc::{Cancel, locked};
 use crate::syntax_tree::Parsed;
 use crate::text::Text;
 
@@ -128,6 +130,14 @@ impl Workspaces {
         Arc::clone(&views[0])
     }
 
+    /// What is kept in memory on purpose: the files known, as far as they are cached, and the
+    /// unsaved buffers.
+    pub fn held_bytes(&self) -> usize {
+        let overlays = locked(&self.overlays);
+        let buffers = overlays.values().flat_map(BTreeMap::values).flatten();
+        self.store.held_bytes() + buffers.map(|text| text.bytes.len()).sum::<usize>()
+    }
+
     /// Makes room, if the files in memory take more than their bound.
     fn evict(&self) {
         if !self.store.is_over() {
@@ -149,7 +159,7 @@ fn make_signatures(views: &Receiver<Weak<View>>) {
             file.sign();
         }
         // What loading and parsing took besides what is kept.
-        trim_heap();
+        memory::trim();
     }
 }
 
@@ -329,7 +339,7 @@ impl Session<'_> {
     pub fn load(&self, source: &Source) -> Result<Arc<Text>, String> {
         match source {
             Source::Buffer(_, text) => Ok(Arc::clone(text)),
-            Source::Loose(_, full) => store::read(full)
+            Source::Loose(_, full) => reading::read(full)
                 .map(|(text, _)| Arc::new(text))
                 .map_err(|error| error.to_string()),
             Source::Indexed(file) => {

@@ -6,6 +6,7 @@
 
 pub mod filter;
 pub mod grams;
+pub mod reading;
 mod rules;
 mod stamp;
 pub mod store;

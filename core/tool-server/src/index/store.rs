@@ -1,18 +1,17 @@
 //! What is kept of files in memory, within a bound for all of them together.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::grams::Grams;
+use super::reading::read;
 use super::rules::Verdict;
 use super::stamp::Stamp;
 use crate::grammar::Grammar;
 use crate::rpc::{Cancel, locked};
 use crate::syntax_tree::Parsed;
-use crate::text::{PROBE_BYTES, Text};
+use crate::text::Text;
 
 /// A file above this part of the bound is read anew each time.
 const LARGEST_PART: usize = 4;
@@ -29,6 +28,8 @@ pub struct Store {
     limit: usize,
     used: AtomicUsize,
     trees: AtomicUsize,
+    /// What the files' own records take; they are not dropped for want of room.
+    records: AtomicUsize,
     /// Set when a tree found no room.
     trees_full: AtomicBool,
     /// Counts queries: what an older query used last is dropped first.
@@ -41,6 +42,7 @@ impl Store {
             limit,
             used: AtomicUsize::new(0),
             trees: AtomicUsize::new(0),
+            records: AtomicUsize::new(0),
             trees_full: AtomicBool::new(false),
             clock: AtomicU32::new(0),
         }
@@ -52,6 +54,11 @@ impl Store {
 
     fn now(&self) -> u32 {
         self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Everything that is kept of files.
+    pub fn held_bytes(&self) -> usize {
+        self.used.load(Ordering::Relaxed) + self.records.load(Ordering::Relaxed)
     }
 
     pub fn is_over(&self) -> bool {
@@ -136,6 +143,9 @@ impl File {
         verdict: Verdict,
         store: &Arc<Store>,
     ) -> Self {
+        store
+            .records
+            .fetch_add(record_bytes(&path), Ordering::Relaxed);
         Self {
             path: path.into(),
             odd_path: odd_path.map(Into::into),
@@ -245,8 +255,8 @@ impl File {
                 _ => return,
             }
         };
-        // Of a binary file the text is not held; what may be found in it is on disk.
-        if text.is_binary() {
+        // What may be found in an unfit file is on disk.
+        if text.unfit.is_some() {
             return;
         }
         let grams = Box::new(Grams::of(&text.bytes));
@@ -323,53 +333,16 @@ impl Drop for File {
         let slot = std::mem::take(&mut *locked(&self.slot));
         shift(&self.store.used, slot.accounted, 0);
         shift(&self.store.trees, slot.accounted_tree, 0);
+        shift(&self.store.records, record_bytes(&self.path), 0);
     }
+}
+
+/// What an entry takes: itself, its names here and in its folder, and its places in selections.
+fn record_bytes(path: &str) -> usize {
+    size_of::<File>() + 2 * path.len() + 8 * size_of::<Arc<File>>()
 }
 
 fn shift(sum: &AtomicUsize, old: usize, new: usize) {
     sum.fetch_add(new, Ordering::Relaxed);
     sum.fetch_sub(old, Ordering::Relaxed);
-}
-
-/// Reads a file; of a binary one, only as much as it takes to know.
-pub fn read(path: &Path) -> std::io::Result<(Text, Stamp)> {
-    let mut file = fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("not a regular file"));
-    }
-    let stamp = Stamp::from(&metadata);
-    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    // The size spares the call that would find the end. A file that grows meanwhile is reported
-    // as changed, or its stamp differs.
-    let mut bytes = fill(&mut file, Vec::new(), size.min(PROBE_BYTES))?;
-    if size == 0 {
-        // Some file systems make a text up as it is read, and give no size.
-        file.read_to_end(&mut bytes)?;
-    }
-    if let Some(text) = Text::early_binary(&bytes, size) {
-        return Ok((text, stamp));
-    }
-    if bytes.len() == PROBE_BYTES && size > PROBE_BYTES {
-        bytes = fill(&mut file, bytes, size)?;
-    }
-    Ok((Text::from_file_bytes(bytes), stamp))
-}
-
-/// Reads until so many bytes are there, or the file ends.
-fn fill(file: &mut fs::File, mut bytes: Vec<u8>, size: usize) -> std::io::Result<Vec<u8>> {
-    let mut at = bytes.len();
-    bytes.reserve_exact(size - at);
-    bytes.resize(size, 0);
-    while at < size {
-        match file.read(&mut bytes[at..]) {
-            Ok(0) => break,
-            Ok(length) => at += length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(at);
-    bytes.shrink_to_fit();
-    Ok(bytes)
 }

@@ -12,6 +12,7 @@ use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::room::Room;
 use crate::rpc::Cancel;
 use crate::text::Text;
 use crate::workspace::{Selection, Session, Source, Workspaces};
@@ -56,8 +57,9 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         ..Rewriting::default()
     };
     let pending = candidates(&session, &sources, &query.needs());
-    let parts = in_parts(&pending, cancel, |part| {
-        rewrite_part(&query, &templates, &session, part, whole, cancel)
+    let room = Room::unlimited();
+    let parts = in_parts(&pending, &room, cancel, |part| {
+        rewrite_part(&query, &templates, &session, part, whole, &room, cancel)
     })?;
     for part in parts {
         rewriting.append(part);
@@ -71,6 +73,7 @@ fn rewrite_part(
     session: &Session<'_>,
     pending: &[Pending<'_>],
     whole: bool,
+    room: &Room,
     cancel: &Cancel,
 ) -> Outcome<Rewriting> {
     let mut rewriting = Rewriting::default();
@@ -88,11 +91,12 @@ fn rewrite_part(
                 continue;
             }
         };
-        match text.editable() {
+        match text.parsable() {
             Ok(code) => {
                 let template = &templates[compiled.language.name];
-                let changes = changes(compiled, template, session, pending.source, &text, cancel)?;
-                rewriting.add(path, &text, code, changes, whole);
+                let source = pending.source;
+                let changes = changes(compiled, template, session, source, &text, room, cancel)?;
+                rewriting.add(path, &text, code, changes, whole, room)?;
             }
             // Only what could have matched is worth telling.
             Err(reason) if compiled.may_match(&text.bytes) => rewriting.skip(path, reason),
@@ -125,22 +129,25 @@ fn changes(
     session: &Session<'_>,
     source: &Source,
     text: &Arc<Text>,
+    room: &Room,
     cancel: &Cancel,
 ) -> Outcome<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
+    let mut fits = Ok(());
     let mut end = 0;
     compiled.each_match(session, source, text, cancel, |found| {
         let edit = found.make_edit(&compiled.pattern, template);
         // Matches come in the order of their starts, outer ones before those inside them.
         if edit.position >= end {
             end = edit.position + edit.deleted_length;
+            fits = room.add(edit.inserted_text.len());
             changes.push(Change {
                 start: edit.position,
                 end,
                 new_text: String::from_utf8_lossy(&edit.inserted_text).into_owned(),
             });
         }
-        true
+        fits.is_ok()
     })?;
-    Ok(changes)
+    fits.map(|()| changes)
 }

@@ -10,6 +10,7 @@ use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
+use crate::room::{MAX_ANSWER_BYTES, RECORD_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::text::Locator;
 use crate::workspace::{Selection, Session, Workspaces};
@@ -51,6 +52,17 @@ struct Found {
     variables: Map<String, Value>,
 }
 
+impl Found {
+    /// Memory that it takes: what variables stand for is part of the text, and seldom nested.
+    fn size_bytes(&self) -> usize {
+        let variables = self.variables.values().map(|value| match value {
+            Value::Array(texts) => texts.len() * RECORD_BYTES,
+            _ => RECORD_BYTES,
+        });
+        RECORD_BYTES + self.text.len() * 2 + variables.sum::<usize>()
+    }
+}
+
 #[derive(Serialize)]
 struct Matches {
     matches: Vec<Found>,
@@ -69,8 +81,11 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
 
     let sources = query.files(&session, &selection, cancel)?;
     let pending = candidates(&session, &sources, &query.needs());
-    let parts = in_parts(&pending, cancel, |part| {
-        find(&query, &session, part, limit, cancel)
+    let room = Room::new(limit);
+    let parts = in_parts(&pending, &room, cancel, |part| {
+        let part = find(&query, &session, part, limit, cancel)?;
+        room.take(part.found.len(), part.bytes, part.truncated);
+        Ok(part)
     })?;
     cancel.check()?;
     let mut result = Matches {
@@ -80,14 +95,20 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         selected: sources.len(),
         truncated: false,
     };
-    for found in parts.into_iter().flatten() {
-        if result.matches.len() == limit {
-            result.truncated = true;
+    let mut bytes = 0;
+    for part in parts {
+        let room = limit - result.matches.len();
+        bytes += part.bytes;
+        let cut = part.truncated || part.found.len() > room || bytes > MAX_ANSWER_BYTES;
+        result.truncated |= cut || part.incomplete;
+        for found in part.found.into_iter().take(room) {
+            let last = result.matches.last();
+            result.files += usize::from(last.is_none_or(|last: &Found| last.path != found.path));
+            result.matches.push(found);
+        }
+        if cut {
             break;
         }
-        let last = result.matches.last();
-        result.files += usize::from(last.is_none_or(|last: &Found| last.path != found.path));
-        result.matches.push(found);
     }
     result.total = result.matches.len();
     let more = if result.truncated {
@@ -99,15 +120,25 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     Report::new(summary, &result)
 }
 
-/// The matches in some files, one more than the limit at most.
+/// What a part of the files gave.
+#[derive(Default)]
+struct Part {
+    found: Vec<Found>,
+    bytes: usize,
+    truncated: bool,
+    /// Some file was too large to be parsed.
+    incomplete: bool,
+}
+
+/// The matches in some files.
 fn find(
     query: &Query,
     session: &Session<'_>,
     pending: &[Pending<'_>],
     limit: usize,
     cancel: &Cancel,
-) -> Outcome<Vec<Found>> {
-    let mut matches = Vec::new();
+) -> Outcome<Part> {
+    let mut part = Part::default();
     for pending in pending {
         cancel.check()?;
         let path = pending.source.path();
@@ -117,19 +148,26 @@ fn find(
         let Ok(text) = pending.load(session) else {
             continue;
         };
-        if text.editable().is_err() {
+        if text.parsable().is_err() {
+            part.incomplete |= text.editable().is_ok() && compiled.may_match(&text.bytes);
             continue;
         }
         let mut locator = Locator::new(&text.bytes);
         compiled.each_match(session, pending.source, &text, cancel, |found| {
-            matches.push(describe(path, &found, &mut locator));
-            matches.len() <= limit
+            if part.found.len() == limit || part.bytes > MAX_ANSWER_BYTES {
+                part.truncated = true;
+                return false;
+            }
+            let found = describe(path, &found, &mut locator);
+            part.bytes += found.size_bytes();
+            part.found.push(found);
+            true
         })?;
-        if matches.len() > limit {
+        if part.truncated {
             break;
         }
     }
-    Ok(matches)
+    Ok(part)
 }
 
 fn describe(path: &str, found: &Match<'_>, locator: &mut Locator<'_>) -> Found {

@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
 use crate::rpc::Cancel;
+use crate::text::Unfit;
 use crate::workspace::{Selection, Workspaces};
 
 pub const TOOL: Tool = Tool {
@@ -37,6 +38,9 @@ struct Stats {
 struct AllStats {
     languages: BTreeMap<String, Stats>,
     binary: usize,
+    /// Files whose lines are not counted.
+    #[serde(rename = "tooLarge")]
+    too_large: usize,
     #[serde(flatten)]
     total: Stats,
 }
@@ -49,6 +53,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
     let mut all = AllStats {
         languages: BTreeMap::new(),
         binary: 0,
+        too_large: 0,
         total: Stats::default(),
     };
     for source in session.select(&selection, cancel)? {
@@ -56,9 +61,16 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         let Ok(text) = session.load(&source) else {
             continue;
         };
-        if text.is_binary() {
-            all.binary += 1;
-            continue;
+        match text.unfit {
+            None => {}
+            Some(Unfit::TooLarge) => {
+                all.too_large += 1;
+                continue;
+            }
+            Some(_) => {
+                all.binary += 1;
+                continue;
+            }
         }
         let newlines = memchr::memchr_iter(b'\n', &text.bytes).count();
         let unfinished = text.bytes.last().is_some_and(|&b| b != b'\n');

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
+use crate::room::MAX_ANSWER_BYTES;
 use crate::rpc::Cancel;
 use crate::workspace::{Workspaces, relative};
 
@@ -287,6 +288,13 @@ fn git(root: &Path, words: &[&str], cancel: &Cancel) -> Outcome<Vec<u8>> {
     };
     let output = stdout.join().unwrap_or_default();
     let complaint = stderr.join().unwrap_or_default();
+    if status.success() && output.len() > MAX_ANSWER_BYTES {
+        return Err(Failure::rejected(format!(
+            "git {} prints more than {} MiB: name fewer paths",
+            words[0],
+            MAX_ANSWER_BYTES >> 20
+        )));
+    }
     if status.success() {
         return Ok(output);
     }
@@ -304,7 +312,10 @@ fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> std::thread::JoinHandle<V
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
+            let most = MAX_ANSWER_BYTES as u64 + 1;
+            let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
+            // Else git would wait for a reader.
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
         }
         bytes
     })

@@ -13,6 +13,7 @@ use crate::args::Args;
 use crate::failure::Outcome;
 use crate::index::grams::Needs;
 use crate::pattern::{Syntax, compile, has_text_anchor};
+use crate::room::{MAX_ANSWER_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, Found, searcher};
 use crate::text::Text;
@@ -116,7 +117,9 @@ struct Part {
     found: Vec<Found>,
     counts: Vec<Count>,
     total: usize,
+    bytes: usize,
     truncated: bool,
+    incomplete: bool,
 }
 
 impl Search {
@@ -127,7 +130,12 @@ impl Search {
         cancel: &Cancel,
     ) -> Outcome<Report> {
         let pending = candidates(session, sources, &self.needs);
-        let parts = in_parts(&pending, cancel, |part| self.part(session, part, cancel))?;
+        let room = Room::new(self.limit);
+        let parts = in_parts(&pending, &room, cancel, |part| {
+            let part = self.part(session, part, cancel)?;
+            room.take(part.found.len(), part.bytes, part.truncated);
+            Ok(part)
+        })?;
         cancel.check()?;
         self.report(parts, sources.len())
     }
@@ -169,14 +177,16 @@ impl Search {
             found: collector.found,
             counts,
             total: collector.total,
+            bytes: collector.bytes,
             truncated: collector.truncated,
+            incomplete: collector.incomplete,
         })
     }
 
     /// The patterns that match where a match of any begins.
     fn patterns_of(&self, found: &Found, text: &Text) -> Vec<usize> {
-        // The bytes of a binary file are not held, but the matching line is.
-        let (bytes, at) = match text.binary {
+        // The bytes of an unfit file are not held, but the matching line is.
+        let (bytes, at) = match text.unfit {
             Some(_) => (found.text.as_bytes(), None),
             None => (&*text.bytes, usize::try_from(found.byte_offset).ok()),
         };
@@ -215,9 +225,13 @@ impl Search {
             selected,
             truncated: false,
         };
+        let mut bytes = 0;
+        let mut cut = false;
         for part in parts {
             let room = self.limit - result.matches.len();
-            result.truncated |= part.truncated || part.found.len() > room;
+            bytes += part.bytes;
+            cut |= part.truncated || part.found.len() > room || bytes > MAX_ANSWER_BYTES;
+            result.truncated |= cut || part.incomplete;
             let mut last_file = None;
             for found in part.found.into_iter().take(room) {
                 if last_file.as_ref() != Some(&found.path) {
@@ -230,7 +244,7 @@ impl Search {
                 result.files += part.counts.len();
                 result.total += part.total;
                 counts.extend(part.counts);
-            } else if result.truncated {
+            } else if cut {
                 break;
             }
         }

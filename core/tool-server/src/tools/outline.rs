@@ -9,6 +9,7 @@ use super::{Report, Skipped, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
+use crate::room::{RECORD_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::text::{Locator, Text};
 use crate::workspace::{Selection, Workspaces};
@@ -75,6 +76,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         files: Vec::new(),
         skipped: Vec::new(),
     };
+    let room = Room::unlimited();
     for source in session.select(&selection, cancel)? {
         cancel.check()?;
         let Some(language) = Language::of(source.path()) else {
@@ -85,7 +87,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
             continue;
         }
         let loaded = session.load(&source).and_then(|text| {
-            text.editable()
+            text.parsable()
                 .map_err(str::to_owned)
                 .map(|_| ())
                 .map(|()| text)
@@ -109,6 +111,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
             symbols: Vec::new(),
         };
         outline.visit(parsed.tree.root_node(), 0);
+        room.add(outline.symbols.len() * RECORD_BYTES)?;
         result.files.push(FileSymbols {
             path: source.path().to_owned(),
             language: language.name,

@@ -62,10 +62,11 @@ fn run(workspaces: &Workspaces, mut args: Args, _cancel: &Cancel) -> Outcome<Rep
     let text = session
         .load(&source)
         .map_err(|reason| Failure::rejected(format!("{path}: {reason}")))?;
-    if text.is_binary() {
+    if let Some(unfit) = text.unfit {
         return Err(Failure::rejected(format!(
-            "{} is a binary file of {} bytes",
-            path, text.size_bytes
+            "{path} cannot be read as text: it is {}, {} bytes",
+            unfit.reason(),
+            text.size_bytes
         )));
     }
     let (content, encoding) = match std::str::from_utf8(&text.bytes) {

@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::failure::{Failure, Outcome};
 use crate::index::grams::Needs;
 use crate::pattern::{Syntax, compile};
+use crate::room::Room;
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, searcher};
 use crate::text::Text;
@@ -68,6 +69,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         ..Rewriting::default()
     };
     let needs = Needs::of_patterns(&[&pattern], syntax);
+    let room = Room::unlimited();
     for pending in candidates(&session, &sources, &needs) {
         cancel.check()?;
         let path = pending.source.path();
@@ -82,8 +84,8 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
             Ok(content) => {
                 let crlf = memchr::memmem::find(&text.bytes, b"\r\n").is_some();
                 let replacer = if crlf { &windows } else { &unix };
-                let changes = replacer.changes(content, cancel)?;
-                rewriting.add(path, &text, content, changes, whole);
+                let changes = replacer.changes(content, &room, cancel)?;
+                rewriting.add(path, &text, content, changes, whole, &room)?;
             }
             // Only what would have matched is worth telling.
             Err(reason) => {
@@ -131,13 +133,14 @@ impl<'a> Replacer<'a> {
         Ok(collector.search(&mut searcher, path, text, on_disk)? > 0)
     }
 
-    fn changes(&self, text: &str, cancel: &Cancel) -> Outcome<Vec<Change>> {
+    fn changes(&self, text: &str, room: &Room, cancel: &Cancel) -> Outcome<Vec<Change>> {
         let bytes = text.as_bytes();
         let mut captures = self
             .matcher
             .new_captures()
             .map_err(|error| Failure::broken(error.to_string()))?;
         let mut changes = Vec::new();
+        let mut fits = Ok(());
         let name_to_index = |name: &str| self.matcher.capture_index(name);
         self.matcher
             .captures_iter(bytes, &mut captures, |groups| {
@@ -156,16 +159,17 @@ impl<'a> Replacer<'a> {
                         &mut new_text,
                     );
                 }
+                fits = room.add(new_text.len());
                 changes.push(Change {
                     start: found.start(),
                     end: found.end(),
                     new_text: String::from_utf8_lossy(&new_text).into_owned(),
                 });
-                !cancel.is_set()
+                fits.is_ok() && !cancel.is_set()
             })
             .map_err(|error| Failure::broken(error.to_string()))?;
         cancel.check()?;
-        Ok(changes)
+        fits.map(|()| changes)
     }
 }
 

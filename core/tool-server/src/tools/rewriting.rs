@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Report, Skipped};
 use crate::failure::Outcome;
+use crate::room::Room;
 use crate::text::{CharCounter, Locator, Text};
 
 /// One replacement. Offsets leave a byte-order mark out; `start` and `end` count code points.
@@ -59,7 +60,8 @@ impl Rewriting {
         source: &str,
         changes: Vec<Change>,
         whole: bool,
-    ) {
+        room: &Room,
+    ) -> Outcome<()> {
         let mut chars = CharCounter::new(source);
         let mut locator = Locator::new(source.as_bytes());
         let edits: Vec<Edit> = changes
@@ -79,7 +81,11 @@ impl Rewriting {
             })
             .collect();
         if edits.is_empty() {
-            return;
+            return Ok(());
+        }
+        if whole {
+            let inserted: usize = edits.iter().map(|edit| edit.new_text.len()).sum();
+            room.add(source.len() + inserted)?;
         }
         self.total += edits.len();
         self.files.push(FileEdits {
@@ -89,6 +95,7 @@ impl Rewriting {
             new_text: whole.then(|| apply(source, &edits)),
             edits,
         });
+        Ok(())
     }
 
     /// Adds what other files gave.

@@ -1,13 +1,13 @@
 //! Going through many files: leaving out what cannot match, and sharing large work out.
 
-use std::sync::Arc;
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::Outcome;
 use crate::index::grams::Needs;
 use crate::index::store::Candidate;
-use crate::rpc::Cancel;
+use crate::room::Room;
+use crate::rpc::{Cancel, locked};
 use crate::text::Text;
 use crate::workspace::{Session, Source};
 
@@ -51,9 +51,11 @@ pub fn candidates<'s>(
 }
 
 /// Runs `part` over consecutive parts of the files, in parallel if there is much to do, and
-/// gives the results in the files' order.
+/// gives the results in the files' order. Parts are begun in that order, and none once `room` is
+/// full: what is given is always a beginning of the whole.
 pub fn in_parts<'s, T: Send>(
     pending: &[Pending<'s>],
+    room: &Room,
     cancel: &Cancel,
     part: impl Fn(&[Pending<'s>]) -> Outcome<T> + Sync,
 ) -> Outcome<Vec<T>> {
@@ -65,11 +67,29 @@ pub fn in_parts<'s, T: Send>(
     if unread <= MANY_UNREAD && bytes <= MANY_BYTES {
         return Ok(vec![part(pending)?]);
     }
-    pending
-        .par_chunks(FILES_A_PART)
-        .map(|chunk| {
-            cancel.check()?;
-            part(chunk)
-        })
-        .collect()
+    let chunks: Vec<&[Pending<'s>]> = pending.chunks(FILES_A_PART).collect();
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(chunks.len()));
+    let work = || {
+        while !room.is_full() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(chunk) = chunks.get(number) else {
+                return;
+            };
+            let result = cancel.check().and_then(|()| part(chunk));
+            let failed = result.is_err();
+            locked(&done).push((number, result));
+            if failed {
+                next.store(chunks.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    rayon::scope(|scope| {
+        for _ in 0..rayon::current_num_threads() {
+            scope.spawn(|_| work());
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }

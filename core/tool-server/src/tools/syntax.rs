@@ -89,7 +89,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
                 continue;
             }
         };
-        if let Err(reason) = text.editable() {
+        if let Err(reason) = text.parsable() {
             result.skipped.push(Skipped {
                 path: source.path().to_owned(),
                 reason: reason.into(),
