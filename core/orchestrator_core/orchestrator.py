@@ -50,6 +50,9 @@ CLEANUP_WAIT_S = 10.0
 AUTO = "auto"
 """Not a backend, but the choice of the best one that is there."""
 
+_MISSIONS_END_S = 3.0
+"""Of the five seconds that a shutdown's step has."""
+
 
 class WrittenPlan(Struct, frozen=True):
     """A plan that was written to a file.
@@ -100,6 +103,7 @@ class Orchestrator:
         self._services = services
         self._missions: dict[str, Mission] = {}
         self._conducting: set[asyncio.Task[None]] = set()
+        services.shutdown.register("missions", self._end_missions, priority=1)
         self._backends: dict[str, Backend] = {
             backend.name: backend
             for backend in (BuiltinBackend(services.engine.toolbox), *backends)
@@ -438,12 +442,14 @@ class Orchestrator:
 
     async def close(self) -> None:
         """Stop all missions and end everything; idempotent."""
+        await self._services.close()
+
+    async def _end_missions(self) -> None:
         self.stop(None, "the server is shutting down")
         if self._conducting:
-            await asyncio.wait(self._conducting, timeout=3.0)
+            await asyncio.wait(self._conducting, timeout=_MISSIONS_END_S)
         for conducting in self._conducting:
             conducting.cancel()
-        await self._services.close()
 
     def _begin(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
         self._missions[mission.id] = mission

@@ -33,6 +33,7 @@ from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
 from orchestrator_core.runtime.polling import AdaptivePoller
+from orchestrator_core.runtime.process import kill_children
 from orchestrator_core.runtime.shutdown import ShutdownManager
 from orchestrator_core.runtime.tool_pool import RustToolPool
 from orchestrator_core.runtime.usage import ProcessUsage, UsageReader
@@ -99,7 +100,9 @@ class Services:
         self.places = places
         self.tools = tools
         self.pools = pools
-        self.shutdown = ShutdownManager()
+        self.shutdown = ShutdownManager(
+            last_resort=lambda: kill_children(engine.workspace.root, places.scratch)
+        )
         self._journal = journal
         self.overviews = Overviews(journal)
         self._trust = TrustStore(places.trust)

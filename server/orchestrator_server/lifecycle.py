@@ -115,11 +115,9 @@ def _flush() -> None:
 
 def kill_children() -> None:
     """Kill every descendant of this process: the last resort of an end that hangs."""
-    import psutil  # noqa: PLC0415 (start-up does not pay for it)
+    from orchestrator_core.runtime import process  # noqa: PLC0415 (start-up does not pay for it)
 
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
+    process.kill_children()
 
 
 class Session:

@@ -295,6 +295,19 @@ class Child:
                     self._tail.append(buffer[:count])
 
 
+def kill_children(*folders: Path) -> None:
+    """Kill this process's descendants, whoever owns them: the last resort of an end that hangs.
+
+    Args:
+        folders: only those that work in one of these; without any, all.
+    """
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            working_in = Path(process.cwd())
+            if not folders or any(working_in.is_relative_to(folder) for folder in folders):
+                process.kill()
+
+
 def _give_way(pid: int) -> None:
     """Lower a child's priority, so that this process answers in time however busy it is."""
     if sys.platform != "win32":

@@ -1,0 +1,26 @@
+"""The last resort of an end that hangs takes the children with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestrator_core.runtime.process import NICENESS, Child, kill_children
+
+
+def test_children_that_work_elsewhere_are_left(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    with Child(["sleep", "60"], cwd=mine) as one, Child(["sleep", "60"], cwd=other) as two:
+        kill_children(mine)
+        assert one.wait(10) == -9
+        assert two.poll() is None
+        kill_children(other)
+        assert two.wait(10) == -9
+
+
+def test_a_child_gives_way_to_the_process_that_answers() -> None:
+    with Child(["sleep", "60"]) as child:
+        mine = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == min(19, mine + NICENESS)
