@@ -29,11 +29,12 @@ def plan() -> list[Task]:
 
 
 async def work(context: TaskContext) -> None:
-    """Change two files, make one, and take away the one that the task before made."""
+    """Change two files, move one, make one, take away the one that the task before made."""
     number, draft = int(context.task.id[1:]), context.draft
     for name in (f"a{number % FILES}.txt", f"b{number % FILES}.txt"):
         text = await context.pool.submit(draft.read, name)
         draft.write(name, f"{text.text}{context.task.id}\n")
+    await context.pool.submit(draft.rename, f"moved/{number - FILES}.sh", f"moved/{number}.sh")
     draft.write(f"made/{number}.txt", f"by {context.task.id}\n")
     if number >= FILES:
         draft.delete(f"made/{number - FILES}.txt")
