@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ RG = str(Path(sys.executable).parent / "rg")
 COMMON = ["--no-config", "--no-require-git", "--no-messages", "-g", "!.git", "-g", "!.opencode"]
 
 Span = tuple[str, int, int]
+MEMORY_BYTES = 3 << 30
 
 
 class Rejected(Exception):
@@ -21,13 +23,20 @@ class Rejected(Exception):
 
 
 def _run(root: Path, *arguments: str) -> bytes:
-    done = subprocess.run(
-        [RG, *COMMON[:3], *arguments], cwd=root, capture_output=True, timeout=60, check=False
-    )
+    with subprocess.Popen(
+        [RG, *COMMON[:3], *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        bound_memory(process.pid)
+        stdout, stderr = process.communicate(timeout=60)
     # Exit code 2 also stands for files that could not be read.
-    if done.returncode == 2 and not done.stdout:
-        raise Rejected(done.stderr.decode())
-    return done.stdout
+    if process.returncode == 2 and not stdout:
+        raise Rejected(stderr.decode())
+    return stdout
+
+
+def bound_memory(pid: int) -> None:
+    """Have a process fail rather than take the machine's memory."""
+    resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def _text(field: dict[str, str]) -> bytes:
@@ -49,6 +58,12 @@ def spans(root: Path, *arguments: str) -> list[Span]:
             path, offset = _path(data["path"]), data["absolute_offset"]
             found += [(path, offset + m["start"], offset + m["end"]) for m in data["submatches"]]
     return sorted(found)
+
+
+def count(root: Path, *arguments: str) -> int:
+    """How many occurrences there are."""
+    words = ["--count-matches", "--no-filename", *arguments]
+    return sum(int(line) for line in _run(root, *words).split())
 
 
 def context_lines(root: Path, *arguments: str) -> dict[str, list[str]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,8 @@ from core.tool_server.client import RpcError, ToolServer
 from core.tool_server.conftest import write_tree
 
 ALL = 10_000_000
+# Of more matches than this only the number is compared: ripgrep's own account of them is huge.
+FEW = 20_000
 
 WORDS = ["load", "Error", "main", "x", "é", "ß", "s", "k", "𝄞", "(", "'", "three", "l", "oa"]
 ATOMS = [
@@ -190,19 +195,83 @@ def test_what_is_found_before_a_late_nul_is_what_ripgrep_finds(tmp_path: Path) -
     assert {tuple(match["patterns"]) for match in result["matches"]} == {(0, 2)}
 
 
-@pytest.mark.soak
-@settings(many, max_examples=100)
-@given(pattern=patterns, options=flags)
-def test_a_line_of_50_mb_makes_no_difference(
-    big_line: tuple[Path, ToolServer], pattern: str, options: dict[str, Any]
-) -> None:
-    inner: Any = test_grep_finds_what_ripgrep_finds
-    inner.hypothesis.inner_test(*big_line, pattern, options)
-
-
 @pytest.fixture(scope="module")
-def big_line(tmp_path_factory: pytest.TempPathFactory):
+def big_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ToolServer]]:
     root = tmp_path_factory.mktemp("big").resolve()
     write_tree(root, long_line_bytes=50_000_000)
     with ToolServer(root) as running:
+        ripgrep.bound_memory(running.process.pid)
         yield root, running
+
+
+@pytest.mark.soak
+@settings(many, max_examples=100)
+@given(pattern=patterns, options=flags)
+@example(pattern=".", options={})
+@example(pattern="", options={})
+@example(pattern="x", options={"multiline": True})
+def test_a_line_of_50_mb_makes_no_difference(
+    big_line: tuple[Path, ToolServer], pattern: str, options: dict[str, Any]
+) -> None:
+    tree, server = big_line
+    assume(not names_folder(tree, options))
+    assume(not (options.get("literal") and "\n" in pattern))
+    words = [*rg_arguments(options), "-e", pattern, "./"]
+    try:
+        expected = ripgrep.count(tree, *words)
+    except ripgrep.Rejected:
+        with pytest.raises(RpcError):
+            server.call("grep", pattern=pattern, **options)
+        return
+    counts = server.call("grep", pattern=pattern, countOnly=True, **options)
+    assert counts["total"] == expected
+    result = server.call("grep", pattern=pattern, limit=ALL, **options)
+    if expected <= FEW:
+        assert spans(result) == ripgrep.spans(tree, *words)
+    else:
+        assert 0 < result["total"] <= expected
+        assert result["truncated"] == (result["total"] < expected)
+
+
+def test_an_answer_ends_before_it_takes_the_memory(tmp_path: Path) -> None:
+    """Every byte of a file matches, and nothing limits the matches but their size."""
+    root = tmp_path.resolve()
+    (root / "a.txt").write_bytes((b"x" * 2000 + b"\n") * 1000)
+    (root / "z.txt").write_bytes(b"x\n")
+    with ToolServer(root) as server:
+        ripgrep.bound_memory(server.process.pid)
+        cut = server.call("grep", pattern="x", limit=ALL)
+        assert cut["truncated"]
+        assert 10_000 < cut["total"] < 2_000_000
+        assert {match["path"] for match in cut["matches"]} == {"a.txt"}
+        offsets = [match["byteOffset"] for match in cut["matches"][:4001:2000]]
+        assert offsets == [0, 2001, 4002]
+        assert server.call("grep", pattern="x", countOnly=True)["total"] == 2_000_001
+        assert server.call("grep", pattern="x", limit=2_000)["total"] == 2_000
+        with pytest.raises(RpcError, match="larger than 64 MiB"):
+            server.call("replace", pattern="x", replacement="y")
+
+
+def test_a_file_too_large_to_be_held_is_searched_where_it_lies(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    with (root / "huge.txt").open("wb") as stream:
+        stream.write(b"load first\n" + b"y\n" * 1000)
+        for _ in range(130):
+            stream.write((b"z" * 1023 + b"\n") * 1024)
+        stream.write("load é last\n".encode())
+    with ToolServer(root) as server:
+        result = server.call("grep", pattern="load", limit=ALL)
+        assert spans(result) == ripgrep.spans(root, "-e", "load", "./")
+        assert result["total"] == 2
+        assert psutil.Process(server.process.pid).memory_info().rss < 60_000_000
+        with pytest.raises(RpcError, match="too large"):
+            server.call("read", path="huge.txt")
+        [skipped] = server.call("replace", pattern="load", replacement="x")["skipped"]
+        assert skipped == {"path": "huge.txt", "reason": "too large"}
+
+
+def test_a_pipe_in_a_files_place_does_not_hold_a_call_up(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    os.mkfifo(root / "pipe")
+    with ToolServer(root) as server, pytest.raises(RpcError, match="not a regular file"):
+        server.call("read", path="pipe")
