@@ -17,9 +17,10 @@ from msgspec import Struct
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.errors import MissingFile, PlanError, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
-from orchestrator_core.mission import history, plan_language
+from orchestrator_core.mission import history, plan_language, plan_selection
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
+from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.restore import revert
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 CLEANUP_WAIT_S = 10.0
 """How long a command waits for another process that is cleaning up."""
+
 
 AUTO = "auto"
 """Not a backend, but the choice of the best one that is there."""
@@ -171,12 +173,19 @@ class Orchestrator:
         self._backend(request)
         return request
 
-    async def request_from_file(self, path: str, **choices: Any) -> MissionRequest:
-        """A request that carries out a plan file; see :meth:`request` for the choices.
+    async def request_from_file(
+        self, path: str, *, task_id: str = "", **choices: Any
+    ) -> MissionRequest:
+        """A request that carries out a plan file.
+
+        Args:
+            path: the file, relative to the workspace.
+            task_id: only this task, done or not, and what it waits for that is not done yet.
+            choices: see :meth:`request`.
 
         Raises:
             PlanError: the file has mistakes; each is named with line and column.
-            RequestError: there is no such file, or nothing in it is left to do.
+            RequestError: there is no such file or task, or nothing in it is left to do.
         """
         request = self.request("", **choices)
         try:
@@ -192,7 +201,7 @@ class Orchestrator:
             raise PlanError(problems, source=path)
         if not parsed.plan.tasks:
             raise RequestError(f"{path} has no tasks")
-        plan = _to_be_done(parsed.plan)
+        plan = plan_selection.to_be_done(parsed.plan, task_id)
         if all(task.state is TaskState.DONE for task in plan.tasks):
             raise RequestError(f"{path}: all tasks are done; untick what is to be done again")
         return MissionRequest(
@@ -380,17 +389,36 @@ class Orchestrator:
 
     async def task_record(self, plan_file: str, task_id: str) -> TaskRecord | None:
         """What the newest mission that carried out a plan file says of one of its tasks."""
+        return (await self.task_records(plan_file)).get(task_id)
+
+    async def task_records(self, plan_file: str) -> dict[str, TaskRecord]:
+        """What missions that carried out a plan file say of its tasks, each the newest.
+
+        Those of the newest mission come first.
+        """
+        records: dict[str, TaskRecord] = {}
+        now = self._services.engine.now()
         for mission in reversed(self._missions.values()):
-            task = mission.state.tasks.get(task_id)
-            if task is not None and mission.request.plan_file == plan_file:
-                now = report_now(task, self._services.engine.now())
-                return TaskRecord(mission=mission.id, status=mission.state.status, task=now)
+            if mission.request.plan_file == plan_file:
+                for task in mission.state.tasks.values():
+                    record = TaskRecord(
+                        mission=mission.id, status=mission.state.status, task=report_now(task, now)
+                    )
+                    records.setdefault(task.id, record)
         for past in await self._past():
             if past.plan_file == plan_file:
                 for report in past.tasks:
-                    if report.id == task_id:
-                        return TaskRecord(mission=past.mission, status=past.status, task=report)
-        return None
+                    record = TaskRecord(mission=past.mission, status=past.status, task=report)
+                    records.setdefault(report.id, record)
+        return records
+
+    async def first_change(self, mission_id: str, task_id: str) -> Place | None:
+        """Where a task of a mission changed something first, as far as that still stands."""
+        events = history.by_mission(await self._journalled()).get(mission_id, [])
+        engine = self._services.engine
+        return await engine.pool.submit(
+            first_change, events, task_id, engine.contents, engine.workspace
+        )
 
     async def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
@@ -505,19 +533,6 @@ class Orchestrator:
 
     async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)
-
-
-def _to_be_done(plan: Plan) -> Plan:
-    """The plan with all that is not done as pending, whatever became of it in an earlier run."""
-    return msgspec.structs.replace(
-        plan,
-        tasks=tuple(
-            task
-            if task.state is TaskState.DONE
-            else msgspec.structs.replace(task, state=TaskState.PENDING)
-            for task in plan.tasks
-        ),
-    )
 
 
 def _new_id() -> str:

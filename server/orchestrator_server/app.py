@@ -11,10 +11,11 @@ from orchestrator_core import __version__
 from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
+from orchestrator_server.features.plan_file import PlanFiles
+from orchestrator_server.features.plan_language import PlanLanguage
 from orchestrator_server.lifecycle import kill_children, run
 from orchestrator_server.log import PERSON, environment_log
 from orchestrator_server.notifications import ClientListener, EditorLog
-from orchestrator_server.plan_file import PlanFiles
 from orchestrator_server.progress import MissionProgressBars
 from orchestrator_server.server import HardenedServer
 
@@ -55,10 +56,14 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     server = HardenedServer(NAME, __version__)
     log.add(EditorLog(server))
     bars = MissionProgressBars(server)
-    session = EditorSession(server, log, lambda root: ClientListener(server, bars, root))
+    session = EditorSession(
+        server, log, lambda root: ClientListener(server, bars, root, plans.stepped)
+    )
     commands = Commands(session, bars)
     plans = PlanFiles(session)
+    language = PlanLanguage(server, plans)
     commands.register(server)
+    language.register()
     _register_lifecycle(server, session, commands, plans)
     _register_documents(server, session, plans)
 
@@ -67,9 +72,9 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
         if (mission := bars.mission_of(params.token)) is not None:
             session.stop(mission, "cancelled in the editor")
 
-    @server.feature(lsp.TEXT_DOCUMENT_HOVER)
-    async def hover(params: lsp.HoverParams) -> lsp.Hover | None:
-        return await plans.hover(params.text_document.uri, params.position)
+    @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
+    async def code_actions(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        return await language.code_actions(params)
 
     return server, session
 

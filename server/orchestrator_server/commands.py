@@ -33,6 +33,7 @@ class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     Attributes:
         folder: where several are open: name, path or URI of the one that it is about. By default
             it is the one of the document that was opened or changed last.
+        task: for ``/run``: only this task of the plan, and what it waits for.
     """
 
     mode: Mode | None = None
@@ -41,6 +42,7 @@ class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     plan: str | None = None
     wait: bool = False
     folder: str | None = None
+    task: str = ""
 
 
 class CleanOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -126,7 +128,7 @@ class Commands:
         """Carry out a plan file."""
         engine = await self._session.orchestrator(options.folder)
         request = await engine.request_from_file(
-            file or engine.settings.plan_file, **_choices(options)
+            file or engine.settings.plan_file, task_id=options.task, **_choices(options)
         )
         return await self._start(await engine.start(request), wait=options.wait)
 

@@ -15,6 +15,7 @@ from orchestrator_core.records import MissionStatus
 from orchestrator_server.log import PERSON, Logfmt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
@@ -60,10 +61,18 @@ class ClientListener:
         server: the conversation with the editor.
         bars: the missions' progress.
         root: whose missions these are; the statistics of several folders are told apart by it.
+        stepped: is told as well, after the editor.
     """
 
-    def __init__(self, server: HardenedServer, bars: MissionProgressBars, root: Path) -> None:
+    def __init__(
+        self,
+        server: HardenedServer,
+        bars: MissionProgressBars,
+        root: Path,
+        stepped: Callable[[AnyEvent], None],
+    ) -> None:
         self._server = server
+        self._stepped = stepped
         self._bars = bars
         self._root = root
 
@@ -92,6 +101,7 @@ class ClientListener:
         message = " ".join([f"mission {event.mission_id}: {told['kind']}", *about])
         verbose = json.dumps(told) if trace == lsp.TraceValue.Verbose else None
         self._server.notify(lsp.LOG_TRACE, lsp.LogTraceParams(message, verbose))
+        self._stepped(event)
 
     def on_progress(self, progress: MissionProgress) -> None:
         """A mission got further."""

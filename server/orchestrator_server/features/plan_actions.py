@@ -44,20 +44,26 @@ class Action(Struct, frozen=True):
     span: Span
 
 
-def actions(document: PlanDocument, path: str, records: Records) -> Iterator[Action]:
+def actions(
+    document: PlanDocument, path: str, records: Records, options: Mapping[str, Any] | None = None
+) -> Iterator[Action]:
     """What can be done now, in the order of the text.
 
     Args:
         document: the plan.
         path: its file, as ``/run`` takes it.
         records: what the newest mission of this file says of its tasks, by id.
+        options: for ``/run``.
     """
+    run = dict(options or {})
     running = next((r for r in records.values() if r.status is MissionStatus.RUNNING), None)
-    yield from _of_plan(document, path, records, running)
+    yield from _of_plan(document, (path, run), records, running)
     groups = {node.parent for node in document.tasks if node.parent}
     for node in document.tasks:
         if node.steps or node.id not in groups:
-            yield from _of_task(node, path, records.get(node.id), running)
+            yield from _of_task(
+                node, (path, run | {"task": node.id}), records.get(node.id), running
+            )
 
 
 def lenses(found: Iterator[Action], lines: LineIndex) -> list[lsp.CodeLens]:
@@ -103,7 +109,7 @@ def hints(
 
 
 def _of_plan(
-    document: PlanDocument, path: str, records: Records, running: TaskRecord | None
+    document: PlanDocument, run: tuple[Any, ...], records: Records, running: TaskRecord | None
 ) -> Iterator[Action]:
     span = Span(0, len(document.text.partition("\n")[0].rstrip("\r")))
     if running is not None:
@@ -114,7 +120,7 @@ def _of_plan(
     left = [task for task in document.plan.tasks if task.state is not TaskState.DONE]
     if left:
         begun = any(task.state is not TaskState.PENDING for task in document.plan.tasks)
-        yield Action("Go on" if begun else "Run", "plan", "/run", (path,), span)
+        yield Action("Go on" if begun else "Run", "plan", "/run", run, span)
     latest = next(iter(records.values()), None)
     if latest is not None and any(
         record.mission == latest.mission and record.task.status is TaskState.DONE
@@ -124,7 +130,7 @@ def _of_plan(
 
 
 def _of_task(
-    node: TaskNode, path: str, record: TaskRecord | None, running: TaskRecord | None
+    node: TaskNode, run: tuple[Any, ...], record: TaskRecord | None, running: TaskRecord | None
 ) -> Iterator[Action]:
     if running is not None:
         if record is not None and record.task.status is TaskState.RUNNING:
@@ -133,7 +139,7 @@ def _of_task(
     if node.state is not TaskState.DONE:
         again = node.state in {TaskState.FAILED, TaskState.CANCELLED}
         title = "Retry" if again else "Run"
-        yield Action(title, node.id, "/run", (path, {"task": node.id}), node.span)
+        yield Action(title, node.id, "/run", run, node.span)
     elif record is not None and record.task.files and record.status is not MissionStatus.UNDONE:
         yield Action("Undo", node.id, "/undo", (record.mission, node.id), node.span)
 
