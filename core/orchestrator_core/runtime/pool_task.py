@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_new_lock = threading.Lock
-
 
 class TaskOwner(Protocol):
     """What a task tells the pool that it belongs to."""
@@ -58,7 +56,7 @@ class PoolTask(Future[T]):
         args: tuple[Any, ...],
         queued_ns: int,
     ) -> None:
-        self._lock = _new_lock()
+        self._lock = threading.Lock()
         self._state = PENDING
         self._value = fn
         self._callbacks = None

@@ -106,7 +106,7 @@ def test_lease_gives_back_even_after_an_error() -> None:
     assert pool.stats().in_use == 0
 
 
-def test_ended_lease_cannot_be_used_or_released() -> None:
+def test_use_of_a_pooled_object_after_the_release_of_its_lease() -> None:
     lease = pool_of(debug=False).lease()
     lease.release()
 
@@ -116,7 +116,7 @@ def test_ended_lease_cannot_be_used_or_released() -> None:
         lease.release()
 
 
-def test_change_after_release_is_found() -> None:
+def test_use_of_a_pooled_object_after_its_release_is_found() -> None:
     pool = pool_of()
     box = pool.acquire()
     pool.release(box)

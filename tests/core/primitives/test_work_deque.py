@@ -72,3 +72,30 @@ def test_stampede_of_thieves_gets_each_entry_once() -> None:
     for thread in threads:
         thread.join()
     assert sorted(x for mine in taken for x in mine) == list(range(1, count + 1))
+
+
+def test_last_element_popped_and_stolen_at_once() -> None:
+    """Exactly one of the two gets it, whoever is first."""
+    subject: WorkStealingDeque[int] = WorkStealingDeque()
+    rounds = 2_000
+    both = threading.Barrier(2)
+    stolen: list[int | None] = []
+
+    def steal() -> None:
+        for _ in range(rounds):
+            both.wait()
+            stolen.append(subject.steal())
+            both.wait()
+
+    thief = threading.Thread(target=steal)
+    thief.start()
+    popped: list[int | None] = []
+    for number in range(rounds):
+        subject.push(number)
+        both.wait()
+        popped.append(subject.pop())
+        both.wait()
+    thief.join()
+    assert [{p, s} for p, s in zip(popped, stolen, strict=True)] == [
+        {n, None} for n in range(rounds)
+    ]

@@ -28,6 +28,7 @@ from orchestrator_core.primitives.work_deque import WorkStealingDeque
 from orchestrator_core.runtime.concurrency import ConcurrencyController
 from orchestrator_core.runtime.concurrency_token import ConcurrencyToken
 from orchestrator_core.runtime.future import CANCELLED, PENDING, RUNNING, Future
+from orchestrator_core.runtime.pool_task import PoolTask, PoolWorker
 from orchestrator_core.runtime.scheduling import Scheduler, Seat
 
 if TYPE_CHECKING:
@@ -148,6 +149,41 @@ class ClaimAndCancel(Program):
 
     def holds(self) -> bool:
         return len(self.outcomes) == 1
+
+
+class RunAndCancel(Program):
+    """A worker runs a task that another runs on the spot and a third thread cancels."""
+
+    subject: ClassVar[Any] = PoolTask
+
+    def __init__(self) -> None:
+        scheduler: Scheduler[PoolTask[Any]] = Scheduler(2, no_time)
+        self.workers = [PoolWorker(self, scheduler, s, "", lambda: 0) for s in scheduler.seats]
+        self.ran: list[int] = []
+        self.discarded: list[int] = []
+        self.task: PoolTask[None] = self.subject(self, self.ran.append, (1,), 0)
+
+    def discard(self) -> None:
+        self.discarded.append(1)
+
+    def settled(self) -> None:
+        raise AssertionError("it has no deadline")
+
+    def _run(self) -> None:
+        self.task.run(self.workers[0])
+
+    def _run_on_the_spot(self) -> None:
+        self.task.run(self.workers[1])
+
+    def _cancel(self) -> None:
+        self.task.cancel()
+
+    threads: ClassVar[list[Callable[[Any], object]]] = [_run, _run_on_the_spot, _cancel]
+
+    def holds(self) -> bool:
+        executed = sum(worker.meter.executed for worker in self.workers)
+        one_end = len(self.ran) + len(self.discarded) == 1
+        return one_end and executed == len(self.ran) and self.task.done()
 
 
 class StopAndPush(Program):
@@ -290,6 +326,19 @@ class CheckThenSet(Future[Any]):
         return True
 
 
+class RunUnclaimed(PoolTask[Any]):
+    """Looks whether it is pending, and only then says that it runs."""
+
+    def run(self, worker: PoolWorker) -> bool:
+        if self._state != PENDING:
+            return False
+        fn = self._value
+        self._state = RUNNING
+        worker.meter.executed += 1
+        self.set_result(fn(*self.args))
+        return True
+
+
 class NoDrain(Scheduler[Any]):
     def _drain(self) -> list[Any]:
         return []
@@ -310,6 +359,7 @@ PROGRAMS: dict[str, type[Program]] = {
     "park and wake": ParkAndWake,
     "last entry": LastEntry,
     "claim and cancel": ClaimAndCancel,
+    "run and cancel": RunAndCancel,
     "stop and push": StopAndPush,
     "stop and take": StopAndTake,
     "token releases": TokenReleases,
@@ -319,6 +369,7 @@ MUTANTS: dict[str, tuple[str, type]] = {
     "stale wake token": ("park and wake", StaleToken),
     "look, then take": ("last entry", LookThenTake),
     "check-then-set claim": ("claim and cancel", CheckThenSet),
+    "run unclaimed": ("run and cancel", RunUnclaimed),
     "no drain at stop": ("stop and push", NoDrain),
     "deaf to stop": ("stop and take", DeafToStop),
     "token released twice": ("token releases", ReleasedTwice),

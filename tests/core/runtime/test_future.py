@@ -219,7 +219,7 @@ async def test_a_burst_of_completions_wakes_the_loop_once(monkeypatch: pytest.Mo
     assert len(wakes) == 1
 
 
-def test_a_loop_closed_at_completion_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
+def test_loop_already_closed_at_completion_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
     future: Future[int] = Future()
     called: list[int] = []
     loop = asyncio.new_event_loop()

@@ -21,6 +21,7 @@ PROGRAMS = [
     "park and wake",
     "last entry",
     "claim and cancel",
+    "run and cancel",
     "stop and push",
     "stop and take",
     "token releases",
@@ -30,6 +31,7 @@ MUTANTS = [
     ("park and wake", "stale wake token"),
     ("last entry", "look, then take"),
     ("claim and cancel", "check-then-set claim"),
+    ("run and cancel", "run unclaimed"),
     ("stop and push", "no drain at stop"),
     ("token releases", "token released twice"),
 ]

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import threading
-import time
 import traceback
 import weakref
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from core.runtime.pools import WAIT_S, occupied, until
 from orchestrator_core.errors import DeadlineExceeded, PoolClosed
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.future import CancelledError, Future
@@ -19,50 +19,7 @@ from orchestrator_core.runtime.pool_task import check_cancelled, current_cancell
 from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
-WAIT_S = 20.0
-"""Far more than anything here takes: a test that reaches it has failed."""
-
-
-@pytest.fixture(params=[True, False], ids=["stealing", "static"])
-def pool(request: pytest.FixtureRequest) -> Iterator[WorkStealingPool]:
-    with WorkStealingPool(2, stealing=request.param) as made:
-        yield made
-
-
-@contextmanager
-def occupied(pool: WorkStealingPool) -> Generator[threading.Event]:
-    """All workers busy until the event is set, at the latest at the end."""
-    release, started = threading.Event(), threading.Barrier(pool.workers + 1)
-
-    def hold() -> None:
-        started.wait(WAIT_S)
-        release.wait(WAIT_S)
-
-    held = [pool.submit(hold) for _ in range(pool.workers)]
-    started.wait(WAIT_S)
-    try:
-        yield release
-    finally:
-        release.set()
-        for future in held:
-            future.result(WAIT_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that nobody announces."""
-    end_s = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end_s, "it never came true"
-        time.sleep(0.001)
-
-
-def fib(pool: WorkStealingPool, n: int) -> int:
-    if n < 2:
-        return n
-    left, right = pool.submit(fib, pool, n - 1), pool.submit(fib, pool, n - 2)
-    return left.result() + right.result()
+    from collections.abc import Generator
 
 
 # Results
@@ -81,32 +38,6 @@ def test_an_exception_keeps_its_traceback_and_not_the_pools(pool: WorkStealingPo
     error = pool.submit(culprit).exception(WAIT_S)
     assert isinstance(error, ValueError)
     assert [f.name for f in traceback.extract_tb(error.__traceback__)] == ["culprit"]
-
-
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
-def test_a_base_exception_in_a_task_does_not_end_its_worker(
-    pool: WorkStealingPool, kind: type[BaseException]
-) -> None:
-    def fail() -> None:
-        raise kind
-
-    for _ in range(4):
-        assert isinstance(pool.submit(fail).exception(WAIT_S), kind)
-    assert pool.submit(str, 1).result(WAIT_S) == "1"
-    assert pool.stats().failed == 4
-
-
-def test_a_base_exception_in_a_callback_does_not_end_its_worker(pool: WorkStealingPool) -> None:
-    def fail(_: object) -> None:
-        raise SystemExit
-
-    with occupied(pool) as release:
-        futures = [pool.submit(int) for _ in range(4)]
-        for future in futures:
-            future.add_done_callback(fail)
-        release.set()
-        assert [f.result(WAIT_S) for f in futures] == [0] * 4
-    assert pool.submit(str, 1).result(WAIT_S) == "1"
 
 
 async def test_a_coroutine_awaits_results(pool: WorkStealingPool) -> None:
@@ -202,85 +133,7 @@ def test_longest_tasks_go_first() -> None:
     assert order == [5.0, 4.0, 3.0, 1.0]
 
 
-def test_urgent_work_from_outside_goes_before_what_tasks_spawned() -> None:
-    """Priority inversion: a worker with a long list of its own must not keep it waiting."""
-    order: list[str] = []
-    with WorkStealingPool(1) as pool:
-        ready, go = threading.Event(), threading.Event()
-
-        def spawner() -> None:
-            for _ in range(10):
-                pool.submit(order.append, "child")
-            ready.set()
-            go.wait(WAIT_S)
-
-        pool.submit(spawner)
-        ready.wait(WAIT_S)
-        pool.submit(order.append, "urgent", priority=Priority.HIGH)
-        go.set()
-        pool.submit(order.append, "last", priority=Priority.LOW).result(WAIT_S)
-    assert order[0] == "urgent"
-
-
-def test_work_that_keeps_spawning_work_does_not_starve_what_comes_from_outside() -> None:
-    with WorkStealingPool(1) as pool:
-        stop = threading.Event()
-
-        def endless() -> None:
-            if not stop.is_set():
-                pool.submit(endless)
-
-        pool.submit(endless)
-        assert pool.submit(str, "served").result(WAIT_S) == "served"
-        stop.set()
-
-
 # Waiting inside a task
-
-
-def test_nested_waits_do_not_deadlock(pool: WorkStealingPool) -> None:
-    assert pool.submit(fib, pool, 14).result(WAIT_S) == 377
-
-
-def test_a_nested_wait_on_the_only_worker_does_not_deadlock() -> None:
-    with WorkStealingPool(1) as pool:
-        assert (
-            pool.submit(lambda: pool.submit(lambda: pool.submit(int).result()).result()).result(
-                WAIT_S
-            )
-            == 0
-        )
-        assert pool.submit(fib, pool, 10).result(WAIT_S) == 55
-
-
-def test_a_waiting_worker_starts_no_unrelated_task() -> None:
-    """It could be one that waits for the very task beneath it."""
-    with WorkStealingPool(2) as pool:
-        release, running = threading.Event(), threading.Event()
-
-        def slow() -> str:
-            running.set()
-            release.wait(WAIT_S)
-            return "slow"
-
-        slow_one = pool.submit(slow)
-        running.wait(WAIT_S)
-        depends: list[Future[str]] = []
-        both_known = threading.Event()
-
-        def waits() -> str:
-            both_known.wait(WAIT_S)
-            unrelated = pool.submit(lambda: depends[0].result())  # waits for this very task
-            depends.append(unrelated)
-            return slow_one.result()
-
-        waiter = pool.submit(waits)
-        depends.append(waiter)
-        both_known.set()
-        until(lambda: len(depends) == 2)
-        release.set()
-        assert waiter.result(WAIT_S) == "slow"
-        assert depends[1].result(WAIT_S) == "slow"
 
 
 def test_a_nested_wait_may_time_out_on_a_task_that_another_worker_runs() -> None:
@@ -483,70 +336,6 @@ def test_closing_reports_what_is_stuck() -> None:
     release.set()
     future.result(WAIT_S)
     until(lambda: pool.close().stuck == ())
-
-
-def test_a_task_may_close_its_own_pool(pool: WorkStealingPool) -> None:
-    assert pool.submit(pool.close).result(WAIT_S) is not None
-    until(lambda: not any(w.thread.is_alive() for w in pool._workers))
-
-
-def test_a_task_spawned_while_the_pool_closes_is_refused_not_lost(pool: WorkStealingPool) -> None:
-    outcomes: list[Any] = []
-
-    def spawner() -> None:
-        until(lambda: pool.closed)
-        try:
-            outcomes.append(pool.submit(int))
-        except PoolClosed:
-            outcomes.append("refused")
-
-    future = pool.submit(spawner)
-    pool.close(WAIT_S)
-    assert future.cancelled() or outcomes == ["refused"]
-
-
-def test_every_submission_beside_a_close_ends_one_way_or_the_other() -> None:
-    """Nothing may be lost between a worker's last look and the stop."""
-    for _ in range(30):
-        pool = WorkStealingPool(2)
-        futures: list[Future[int]] = []
-        going = threading.Event()
-
-        def feed(pool=pool, futures=futures, going=going) -> None:
-            try:
-                for _ in range(100_000):
-                    futures.append(pool.submit(int))
-                    going.set()
-            except PoolClosed:
-                return
-
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        going.wait(WAIT_S)
-        pool.close(WAIT_S)
-        feeder.join(WAIT_S)
-        for future in futures:
-            assert future.exception(WAIT_S) is None if not future.cancelled() else True
-        stats = pool.stats()
-        assert stats.submitted == len(futures)
-        assert stats.executed == sum(not f.cancelled() for f in futures)
-
-
-def test_a_fork_leaves_a_closed_pool_to_the_child(pool: WorkStealingPool) -> None:
-    if not hasattr(os, "fork"):
-        pytest.skip("there is no fork here")
-    pool.submit(int).result(WAIT_S)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            pool.submit(int)
-        except PoolClosed:
-            code = 0 if pool.close() and pool.closed else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert pool.submit(str, 1).result(WAIT_S) == "1"
 
 
 # Statistics

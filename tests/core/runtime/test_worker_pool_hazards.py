@@ -1,76 +1,37 @@
-"""Hazards that need a script, a process of their own, or many repetitions."""
+"""The known hazards of such pools, each by name.
+
+Those of the end are in ``test_worker_pool_shutdown``, that of the last entry in
+``test_work_deque``, that of a closed loop in ``test_future``, and that of pooled objects in
+``test_object_pool``. ``test_schedules`` explores what here is one schedule.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from core.runtime.conducted import Conducted, workers_of
+from core.runtime.pools import WAIT_S, fib, occupied, until
+from core.runtime.processes import gone, read_pid
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Priority
+from orchestrator_core.runtime.command import CommandResult, run_command
 from orchestrator_core.runtime.future import CancelledError, Future
-from orchestrator_core.runtime.scheduling import Scheduler, Seat
+from orchestrator_core.runtime.pool_task import check_cancelled
 from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-WAIT_S = 20.0
-CORE = Path(__file__).parents[3] / "core"
+    from pathlib import Path
 
 
-class Conducted(Scheduler[str]):
-    """Holds a seat's worker up before or after the looks that a test names."""
-
-    def __init__(self, seats: int) -> None:
-        super().__init__(seats, lambda _: 0)
-        self.looks: Counter[int] = Counter()
-        self.stops: dict[tuple[str, int, int], tuple[threading.Event, threading.Event]] = {}
-
-    def stop_at(self, when: str, seat: int, look: int) -> None:
-        self.stops[when, seat, look] = (threading.Event(), threading.Event())
-
-    def wait_for(self, when: str, seat: int, look: int) -> None:
-        assert self.stops[when, seat, look][0].wait(WAIT_S)
-
-    def let_go(self, when: str, seat: int, look: int) -> None:
-        self.stops[when, seat, look][1].set()
-
-    def take(self, seat: Seat[str]) -> str | None:
-        self.looks[seat.index] += 1
-        look = self.looks[seat.index]
-        self._reach("before", seat.index, look)
-        entry = super().take(seat)
-        self._reach("after", seat.index, look)
-        return entry
-
-    def _reach(self, when: str, seat: int, look: int) -> None:
-        if (when, seat, look) in self.stops:
-            arrived, go_on = self.stops[when, seat, look]
-            arrived.set()
-            assert go_on.wait(WAIT_S)
-
-
-def workers_of(scheduler: Scheduler[str]) -> tuple[list[threading.Thread], list[str | None]]:
-    got: list[str | None] = []
-
-    def work(seat: Seat[str]) -> None:
-        got.append(scheduler.next(seat))
-
-    threads = [threading.Thread(target=work, args=(s,), daemon=True) for s in scheduler.seats]
-    return threads, got
-
-
-def test_a_push_between_the_last_look_and_the_announcement_is_found() -> None:
+def test_lost_wake_up_of_a_push_between_the_last_look_and_the_announcement() -> None:
     """The lost wake-up: nobody was idle when the entry came, so that nobody was woken."""
     scheduler = Conducted(1)
     scheduler.stop_at("after", 0, 1)
@@ -83,7 +44,7 @@ def test_a_push_between_the_last_look_and_the_announcement_is_found() -> None:
     assert got == ["a"]
 
 
-def test_a_wake_up_meant_for_another_entry_is_passed_on() -> None:
+def test_stale_wake_token_is_passed_on() -> None:
     """The stale wake token: a worker is chosen for one entry while it finds another itself."""
     scheduler = Conducted(2)
     for stop in (
@@ -117,14 +78,7 @@ def test_a_wake_up_meant_for_another_entry_is_passed_on() -> None:
     assert all(seat.gate.locked() for seat in scheduler.seats)  # no token is left behind
 
 
-def until(condition: Any) -> None:
-    end_s = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < end_s, "it never came true"
-        time.sleep(0.001)
-
-
-def test_a_task_runs_or_is_cancelled_but_never_both() -> None:
+def test_double_run_against_cancel() -> None:
     ran: list[int] = []
     with WorkStealingPool(4) as pool:
         futures: list[Future[None]] = []
@@ -151,162 +105,177 @@ def test_a_task_runs_or_is_cancelled_but_never_both() -> None:
     assert stats.executed == len(counted)
 
 
-def test_a_close_from_a_signal_handler_that_interrupts_a_submission() -> None:
-    """The handler may interrupt the pool's own code, even inside its lock."""
-    script = """
-import signal, sys, threading
-from orchestrator_core.errors import PoolClosed
-from orchestrator_core.runtime.worker_pool import WorkStealingPool
-pool = WorkStealingPool(2)
-signal.signal(signal.SIGALRM, lambda *_: pool.close(deadline_s=0.2))
-signal.setitimer(signal.ITIMER_REAL, 0.05)
-try:
-    while True:
-        pool.submit(int)
-except PoolClosed:
-    report = pool.close(10)
-    alive = [w for w in pool._workers if w.thread.is_alive()]
-    assert not alive and not report.stuck, (alive, report)
-    print("closed")
-"""
-    for _ in range(3):
-        assert run(script) == "closed"
+def test_starvation_of_outside_work_by_work_that_keeps_spawning() -> None:
+    with WorkStealingPool(1) as pool:
+        stop = threading.Event()
+
+        def endless() -> None:
+            if not stop.is_set():
+                pool.submit(endless)
+
+        pool.submit(endless)
+        assert pool.submit(str, "served").result(WAIT_S) == "served"
+        stop.set()
 
 
-def test_a_signal_inside_the_locked_region_does_not_deadlock() -> None:
-    script = """
-import os, signal
-from orchestrator_core.errors import PoolClosed
-from orchestrator_core.runtime.worker_pool import WorkStealingPool
-pool = WorkStealingPool(1)
-signal.signal(signal.SIGUSR1, lambda *_: pool.close(deadline_s=0.2))
-with pool._scheduler._lock:
-    os.kill(os.getpid(), signal.SIGUSR1)
-assert not pool.close(10).stuck
-try:
-    pool.submit(int)
-except PoolClosed:
-    print("closed")
-"""
-    assert run(script) == "closed"
+def test_starvation_of_low_work_by_a_stream_of_high_work() -> None:
+    """It ages: after ten seconds of the pool's clock it goes before what is more urgent."""
+    now_ns = 0
+    order: list[str] = []
+    with WorkStealingPool(1, clock_ns=lambda: now_ns) as pool, occupied(pool) as release:
+        low = pool.submit(order.append, "low", priority=Priority.LOW)
+        now_ns = 11_000_000_000
+        high = pool.submit(order.append, "high", priority=Priority.HIGH)
+        release.set()
+        low.result(WAIT_S)
+        high.result(WAIT_S)
+    assert order == ["low", "high"]
 
 
-def test_a_pool_that_nobody_closed_does_not_keep_the_process() -> None:
-    script = """
-import time
-from orchestrator_core.runtime.worker_pool import WorkStealingPool
-pool = WorkStealingPool(2)
-pool.submit(time.sleep, 60, deadline_s=60)
-assert pool.submit(str, "left").result() == "left"
-print("left")
-"""
-    assert run(script) == "left"
+def test_priority_inversion_by_what_tasks_spawned() -> None:
+    """Priority inversion: a worker with a long list of its own must not keep it waiting."""
+    order: list[str] = []
+    with WorkStealingPool(1) as pool:
+        ready, go = threading.Event(), threading.Event()
+
+        def spawner() -> None:
+            for _ in range(10):
+                pool.submit(order.append, "child")
+            ready.set()
+            go.wait(WAIT_S)
+
+        pool.submit(spawner)
+        ready.wait(WAIT_S)
+        pool.submit(order.append, "urgent", priority=Priority.HIGH)
+        go.set()
+        pool.submit(order.append, "last", priority=Priority.LOW).result(WAIT_S)
+    assert order[0] == "urgent"
 
 
-def test_a_pool_can_be_closed_at_exit() -> None:
-    script = """
-import atexit
-from orchestrator_core.runtime.worker_pool import WorkStealingPool
-pool = WorkStealingPool(2)
-atexit.register(lambda: print(pool.close(5).stuck == ()))
-pool.submit(int).result()
-"""
-    assert run(script) == "True"
+def test_nested_wait_inside_a_worker(pool: WorkStealingPool) -> None:
+    assert pool.submit(fib, pool, 14).result(WAIT_S) == 377
 
 
-def run(script: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-        env={"PYTHONPATH": str(CORE)},
+def test_nested_wait_inside_the_only_worker() -> None:
+    with WorkStealingPool(1) as pool:
+        assert (
+            pool.submit(lambda: pool.submit(lambda: pool.submit(int).result()).result()).result(
+                WAIT_S
+            )
+            == 0
+        )
+        assert pool.submit(fib, pool, 10).result(WAIT_S) == 55
+
+
+def test_nested_wait_starts_no_unrelated_task() -> None:
+    """It could be one that waits for the very task beneath it."""
+    with WorkStealingPool(2) as pool:
+        release, running = threading.Event(), threading.Event()
+
+        def slow() -> str:
+            running.set()
+            release.wait(WAIT_S)
+            return "slow"
+
+        slow_one = pool.submit(slow)
+        running.wait(WAIT_S)
+        depends: list[Future[str]] = []
+        both_known = threading.Event()
+
+        def waits() -> str:
+            both_known.wait(WAIT_S)
+            unrelated = pool.submit(lambda: depends[0].result())  # waits for this very task
+            depends.append(unrelated)
+            return slow_one.result()
+
+        waiter = pool.submit(waits)
+        depends.append(waiter)
+        both_known.set()
+        until(lambda: len(depends) == 2)
+        release.set()
+        assert waiter.result(WAIT_S) == "slow"
+        assert depends[1].result(WAIT_S) == "slow"
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError])
+def test_base_exception_in_a_task_does_not_end_its_worker(
+    pool: WorkStealingPool, kind: type[BaseException]
+) -> None:
+    def fail() -> None:
+        raise kind
+
+    for _ in range(4):
+        assert isinstance(pool.submit(fail).exception(WAIT_S), kind)
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
+    assert pool.stats().failed == 4
+
+
+def test_base_exception_in_a_callback_does_not_end_its_worker(pool: WorkStealingPool) -> None:
+    def fail(_: object) -> None:
+        raise SystemExit
+
+    with occupied(pool) as release:
+        futures = [pool.submit(int) for _ in range(4)]
+        for future in futures:
+            future.add_done_callback(fail)
+        release.set()
+        assert [f.result(WAIT_S) for f in futures] == [0] * 4
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
+
+
+def test_cancel_of_a_running_subprocess(tmp_path: Path) -> None:
+    """A cancelled task takes its command along, and all that the command started."""
+    endless = (
+        f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; while :; do echo; sleep 0.01; done"
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout.strip()
+
+    def work() -> CommandResult:
+        return run_command(endless, on_output=lambda _: check_cancelled(), grace_s=0.1)
+
+    with WorkStealingPool(1) as pool:
+        future = pool.submit(work)
+        grandchild = read_pid(tmp_path / "pid")
+        assert future.cancel()
+        until(future.done)
+        assert future.cancelled()
+        assert gone(grandchild)
+        assert pool.submit(str, 1).result(WAIT_S) == "1"
 
 
-@pytest.fixture
-def tiny_switch_interval() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+async def test_cancel_of_a_running_subprocess_by_who_awaits_it(tmp_path: Path) -> None:
+    def work() -> CommandResult:
+        return run_command(
+            f"echo $$ > {tmp_path}/pid; while :; do echo; sleep 0.01; done",
+            on_output=lambda _: check_cancelled(),
+        )
+
+    async def wait() -> CommandResult:
+        return await pool.submit(work)
+
+    with WorkStealingPool(1) as pool:
+        waiting = asyncio.ensure_future(wait())
+        child = await asyncio.to_thread(read_pid, tmp_path / "pid")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await asyncio.to_thread(gone, child)
 
 
-def storm(workers: int, tasks: int, seed: int, *, stealing: bool) -> None:
-    """Outsiders, children, cancellations and a close in the middle: everything adds up."""
-    ran: Counter[int] = Counter()
-    ran_lock = threading.Lock()
-    futures: list[tuple[int, Future[Any]]] = []
-    pool = WorkStealingPool(workers, stealing=stealing)
-
-    def mark(number: int, children: int) -> None:
-        with ran_lock:
-            ran[number] += 1
+def test_fork_with_live_threads_leaves_a_closed_pool_to_the_child(pool: WorkStealingPool) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("there is no fork here")
+    pool.submit(int).result(WAIT_S)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
         try:
-            spawned = [pool.submit(int) for _ in range(children)]
+            pool.submit(int)
         except PoolClosed:
-            return
-        for child in spawned[: len(spawned) // 2]:
-            with suppress(CancelledError):  # the pool may close
-                child.result(WAIT_S)
-
-    def outsider(first: int) -> None:
-        rng = random.Random(seed + first)
-        for number in range(first, first + tasks):
-            try:
-                future = pool.submit(
-                    mark,
-                    number,
-                    rng.randrange(3),
-                    priority=rng.choice(list(Priority)),
-                    expected_duration_s=rng.choice([None, None, rng.random()]),
-                )
-            except PoolClosed:
-                return
-            futures.append((number, future))
-            if rng.random() < 0.2:
-                rng.choice(futures)[1].cancel()
-
-    threads = [threading.Thread(target=outsider, args=(i * tasks,)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    if seed % 2:
-        until(lambda: len(futures) > tasks // 2)
-        pool.close(WAIT_S)
-    for thread in threads:
-        thread.join(WAIT_S)
-    if not pool.closed:
-        for _, future in futures:
-            until(future.done)
-    assert pool.close(WAIT_S).stuck == ()
-    assert all(times == 1 for times in ran.values())
-    for number, future in futures:
-        assert future.done()
-        if not ran[number]:
-            assert future.cancelled()
-    stats = pool.stats()
-    assert stats.queued == 0
-    assert stats.busy == 0
-
-
-@pytest.mark.usefixtures("tiny_switch_interval")
-@pytest.mark.parametrize("stealing", [True, False])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_storm_of_work_adds_up_with_a_tiny_switch_interval(seed: int, stealing: bool) -> None:
-    storm(4, 300, seed, stealing=stealing)
-
-
-@pytest.mark.soak
-@pytest.mark.usefixtures("tiny_switch_interval")
-def test_storms_add_up_for_a_long_time() -> None:
-    for seed in range(40):
-        storm(2 + seed % 6, 1000, seed, stealing=seed % 3 != 0)
+            code = 0 if pool.close() and pool.closed else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert pool.submit(str, 1).result(WAIT_S) == "1"
 
 
 def test_signals_reach_the_main_thread_only() -> None:
@@ -320,7 +289,7 @@ def test_signals_reach_the_main_thread_only() -> None:
     try:
         with WorkStealingPool(2) as pool:
             pool.submit(signal.raise_signal, signal.SIGUSR1).result(WAIT_S)
-            until(lambda: caught)
+            until(lambda: bool(caught))
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert caught == [threading.main_thread()]
