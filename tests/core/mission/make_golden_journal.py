@@ -1,6 +1,7 @@
-"""Write the golden journal of the present schema: ``python make_golden_journal.py FOLDER``.
+"""Write a golden journal: ``python make_golden_journal.py FOLDER [SCENARIO…]``.
 
-To be run once for each new schema version; what exists is never written over.
+To be run once for each new schema version, and with new scenarios alone for what events came to
+hold since: ``version-1-modes.db`` has the scenario ``modes``. What exists is never written over.
 """
 
 import sys
@@ -146,12 +147,27 @@ def refused(mission: str) -> Iterator[AnyEvent]:
     yield MissionFinished(mission_id=mission, status=MissionStatus.FAILED, reason="no verb")
 
 
-def main(folder: Path) -> None:
-    name = f"version-{len(MIGRATIONS)}"
+def modes(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="run rm tool.sh")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1"))
+    gone = msgspec.structs.replace(change("tool.sh", "delete"), mode=0o755)
+    yield from task_done(mission, "T1", gone)
+    yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=0.5)
+    back = msgspec.structs.replace(change("tool.sh", "create"), new_mode=0o755)
+    yield EditsReverted(mission_id=mission, task_id="", changes=(back,))
+    yield MissionUndone(mission_id=mission)
+
+
+SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes)
+NAMES = [scenario.__name__ for scenario in SCENARIOS]
+
+
+def main(folder: Path, *chosen: str) -> None:
+    name = "-".join([f"version-{len(MIGRATIONS)}", *chosen])
     if (folder / f"{name}.db").exists():
         sys.exit(f"{name}.db is there already and stays as it is")
     ticks = iter(range(1_700_000_000, 2_000_000_000))
-    scenarios = (done, failed, undone, crashed, resumed, refused)
+    scenarios = [scenario for scenario in SCENARIOS if scenario.__name__ in (chosen or NAMES)]
     with Journal(folder / name, clock=lambda: float(next(ticks))) as journal:
         for scenario in scenarios:
             for event in scenario(f"20231114-221320-{scenario.__name__}"):
@@ -166,4 +182,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
