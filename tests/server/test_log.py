@@ -1,0 +1,135 @@
+"""What is logged, where, for whom, and what is never."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_server.log import FILE_BYTES, FILES, Logfmt, ServerLog, WorkspaceLog, redactor
+from server.real_server import RealServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abc.def-ghi",
+        "api_key=hunter2hunter2",
+        '{"token": "hunter2hunter2"}',
+        "https://me:hunter2hunter2@host/path",
+        "the key sk-proj-0123456789abcdef",
+        "the value s3cr3t-of-mine is known from the environment",
+    ],
+)
+def test_secrets_are_masked(text: str) -> None:
+    formatter = Logfmt(redactor({"OPENAI_API_KEY": "s3cr3t-of-mine", "HOME": "environment"}))
+    masked = formatter.redact(text)
+    for secret in ("abc.def-ghi", "hunter2hunter2", "0123456789abcdef", "s3cr3t-of-mine"):
+        assert secret not in masked
+    assert "***" in masked
+    assert ("environment" in masked) == ("environment" in text)
+
+
+def test_a_line_can_be_read_by_a_program() -> None:
+    record = logging.LogRecord("a.b", logging.WARNING, "", 0, 'two words, "quoted"\n%d', (7,), None)
+    line = Logfmt().format(record)
+    assert "\n" not in line
+    assert line.endswith(' level=warning logger=a.b message="two words, \\"quoted\\"\\n7"')
+
+
+def test_the_workspaces_log_is_rotated_and_bounded(tmp_path: Path) -> None:
+    (tmp_path / ".opencode").mkdir()
+    logger = logging.getLogger("orchestrator_server.test")
+    log = ServerLog({})
+    try:
+        workspace = WorkspaceLog(log, tmp_path)
+        workspace.open()
+        workspace.open()
+        for _ in range(6 * FILE_BYTES // 10_000):
+            logger.info("x" * 10_000)
+        log.close()  # all that is queued has been written
+        workspace.close()
+    finally:
+        for name in ("orchestrator", "orchestrator_core", "orchestrator_server", "pygls", ""):
+            logging.getLogger(name).setLevel(logging.WARNING if not name else logging.NOTSET)
+    files = sorted((tmp_path / ".opencode" / "logs").iterdir())
+    assert len(files) == FILES
+    assert all(file.stat().st_size <= FILE_BYTES for file in files)
+
+
+def test_who_does_not_read_standard_error_holds_nothing_up() -> None:
+    import os
+    import subprocess
+
+    body = """
+import logging, os
+from orchestrator_server.log import ServerLog
+from orchestrator_server.lifecycle import leave
+log = ServerLog({})
+for _ in range(20_000):
+    logging.getLogger("orchestrator_core").warning("x" * 100)
+log.close()
+os.write(1, b"ended")
+leave(0)
+"""
+    read, write = os.pipe()  # nobody reads what is written there
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", body],
+            stderr=write,
+            stdout=subprocess.PIPE,
+            timeout=30,
+            check=True,
+        )
+    finally:
+        os.close(read)
+        os.close(write)
+    assert done.stdout == b"ended"
+
+
+def test_the_editor_is_told_what_a_person_should_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "a.txt").write_text("one\n")
+    logs = root / ".opencode" / "logs"
+    with RealServer(tmp_path, root) as server:
+        server.run_to_end("replace one -> two", dryRun=True)
+        assert not logs.exists()
+
+        server.notify("$/setTrace", {"value": "verbose"})
+        server.run_to_end("replace one -> password=hunter2hunter2")
+
+        told = server.wait_for(
+            lambda m: m.get("method") == "window/logMessage" and "***" in m["params"]["message"]
+        )
+        assert told["params"]["type"] == 3
+        traced = server.sent("$/logTrace")["params"]
+        assert traced["message"].endswith("accepted")
+        assert "missionId" in traced["verbose"]
+        server.call("shutdown")
+        server.notify("exit")
+        assert server.wait_exit() == 0
+    written = (logs / "orchestrator.log").read_text()
+    assert "logger=orchestrator.person" in written
+    assert "hunter2hunter2" not in written
+
+
+def test_levels_are_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "a.txt").write_text("one\n")
+    with RealServer(tmp_path, root, initializationOptions={"logLevel": "error"}) as server:
+        server.run_to_end("replace one -> two")
+        server.call("shutdown")
+        assert not [m for m in server.messages if m.get("method") == "window/logMessage"]
