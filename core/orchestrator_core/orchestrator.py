@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec import Struct
 
-from orchestrator_core.agents.builtin import BuiltinBackend
+from orchestrator_core.agents.choice import AUTO, Backends
 from orchestrator_core.errors import MissingFile, PlanError, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language, plan_selection
@@ -28,15 +28,18 @@ from orchestrator_core.mission.task_reports import report_now
 from orchestrator_core.records import TaskState
 from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
+from orchestrator_core.tools.trust import TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
+    from orchestrator_core.agents.chat import ChatModel
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import Backend
+    from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.mission.plan_document import PlanDocument
@@ -48,9 +51,6 @@ if TYPE_CHECKING:
 CLEANUP_WAIT_S = 10.0
 """How long a command waits for another process that is cleaning up."""
 
-
-AUTO = "auto"
-"""Not a backend, but the choice of the best one that is there."""
 
 _MISSIONS_END_S = 3.0
 """Of the five seconds that a shutdown's step has."""
@@ -98,18 +98,24 @@ class Orchestrator:
 
     Args:
         services: what the missions run on; closed with it.
-        backends: who plans and works besides the built-in backend.
+        backends: who plans and works besides those that are there anyway.
+        editor_model: the editor's own model, if it offers one.
     """
 
-    def __init__(self, services: Services, backends: Iterable[Backend] = ()) -> None:
+    def __init__(
+        self,
+        services: Services,
+        backends: Iterable[Backend] = (),
+        editor_model: ChatModel | None = None,
+    ) -> None:
         self._services = services
         self._missions: dict[str, Mission] = {}
         self._conducting: set[asyncio.Task[None]] = set()
         services.shutdown.register("missions", self._end_missions, priority=1)
-        self._backends: dict[str, Backend] = {
-            backend.name: backend
-            for backend in (BuiltinBackend(services.engine.toolbox), *backends)
-        }
+        self._backends = Backends(
+            services.engine, TrustStore(services.places.trust), backends, editor=editor_model
+        )
+        services.shutdown.register("backends", self._backends.close)
 
     @classmethod
     async def open(
@@ -121,6 +127,7 @@ class Orchestrator:
         applier: ApplierFactory | None = None,
         places: Places | None = None,
         on_owned: Callable[[], None] = lambda: None,
+        editor_model: ChatModel | None = None,
     ) -> Self:
         """Construct everything that the missions of a workspace need.
 
@@ -131,6 +138,7 @@ class Orchestrator:
             applier: makes the one that makes changes real; by default they are made on disk.
             places: where state lies.
             on_owned: called in a thread once this process owns the workspace's journal.
+            editor_model: the editor's own model, if it offers one.
 
         Raises:
             WorkspaceError: the folder does not exist or cannot be read.
@@ -139,7 +147,7 @@ class Orchestrator:
         """
         services = await Services.open(root, settings, listener, applier=applier, places=places)
         services.on_owned = on_owned
-        return cls(services)
+        return cls(services, editor_model=editor_model)
 
     @property
     def workspace(self) -> Workspace:
@@ -167,7 +175,7 @@ class Orchestrator:
         request = MissionRequest(
             text=text,
             mode=mode or self.settings.mode,
-            backend=self._chosen(backend or self.settings.backend),
+            backend=self._backends.chosen(backend or self.settings.backend, text),
             dry_run=dry_run,
         )
         self._backend(request)
@@ -209,7 +217,7 @@ class Orchestrator:
             plan=plan,
             plan_file=path,
             mode=request.mode,
-            backend=request.backend,
+            backend=self._backends.for_plan(choices.get("backend") or self.settings.backend, plan),
             dry_run=request.dry_run,
         )
 
@@ -228,8 +236,8 @@ class Orchestrator:
             WorkspaceError: it cannot be read.
         """
         text = self.workspace.read(path).text if text is None else text
-        named = self._backends.get(backend or self.settings.backend)
-        planner = (named or self._backends[BuiltinBackend.name]).planner
+        name = self._backends.chosen(backend or self.settings.backend, "")
+        planner = self._backends.get(name).planner
         return plan_language.parse(text, check_step=planner.check_step)
 
     def has_plan(self) -> bool:
@@ -262,15 +270,22 @@ class Orchestrator:
             RequestError: the request cannot be carried out as written.
         """
         backend = self._backend(request)
-        plan = await self.plan(request)
-        if len(plan.tasks) > self.settings.limits.tasks:
-            raise RequestError(
-                f"the plan has {len(plan.tasks)} tasks, more than orchestrator.limits.tasks "
-                f"({self.settings.limits.tasks}) allows"
-            )
+        request = msgspec.structs.replace(request, mission_id=_new_id())
+
+        async def planning() -> Plan:
+            plan = await self.plan(request)
+            if len(plan.tasks) > self.settings.limits.tasks:
+                raise RequestError(
+                    f"the plan has {len(plan.tasks)} tasks, more than orchestrator.limits.tasks "
+                    f"({self.settings.limits.tasks}) allows"
+                )
+            return plan
+
+        at_once = backend.planner.immediate or request.plan is not None
+        plan = await planning() if at_once else planning
         if not request.dry_run:
             await self._services.open_journal()
-        mission = Mission(_new_id(), request, self._services.pools.tasks)
+        mission = Mission(request.mission_id, request, self._services.pools.tasks)
         self._begin(mission, backend, plan)
         return mission
 
@@ -479,14 +494,16 @@ class Orchestrator:
         for conducting in self._conducting:
             conducting.cancel()
 
-    def _begin(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
+    def _begin(self, mission: Mission, backend: Backend, plan: Plan | Planning | None) -> None:
         self._missions[mission.id] = mission
         self._services.overviews.forget()
         conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
         self._conducting.add(conducting)
         conducting.add_done_callback(self._conducting.discard)
 
-    async def _conduct(self, mission: Mission, backend: Backend, plan: Plan | None) -> None:
+    async def _conduct(
+        self, mission: Mission, backend: Backend, plan: Plan | Planning | None
+    ) -> None:
         """Carry the plan out, or without one go on with what the mission has."""
         services = self._services
         commander = Commander(services.engine, mission, backend)
@@ -506,15 +523,8 @@ class Orchestrator:
         stats = await services.look()
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
 
-    def _chosen(self, name: str) -> str:
-        """The backend that ``auto`` stands for; any other name stands for itself."""
-        return BuiltinBackend.name if name == AUTO else name
-
     def _backend(self, request: MissionRequest) -> Backend:
         backend = self._backends.get(request.backend)
-        if backend is None:
-            known = ", ".join(sorted(self._backends))
-            raise RequestError(f"there is no backend {request.backend!r}; there is: {known}")
         if request.mode not in backend.modes:
             known = ", ".join(backend.modes)
             raise RequestError(

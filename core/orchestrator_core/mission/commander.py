@@ -40,7 +40,7 @@ from orchestrator_core.mission.task_run import TaskRun
 from orchestrator_core.records import MissionStatus, Plan, Task, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import Backend
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.mission import Mission
     from orchestrator_core.mission.policy import Action
     from orchestrator_core.workspace.draft import Draft
+
+    Planning = Callable[[], Awaitable[Plan]]
 
 log = logging.getLogger(__name__)
 
@@ -84,22 +86,50 @@ class Commander:
         """What a dry run would change; None in earnest."""
         return self._task_run.rehearsal
 
-    async def run(self, plan: Plan) -> None:
-        """Carry the plan out; when it returns, the mission's state is final."""
+    async def run(self, plan: Plan | Planning) -> None:
+        """Carry the plan out; when it returns, the mission's state is final.
+
+        Planning that takes its time is part of the mission: it can be stopped, and it can fail.
+        """
         request = self._mission.request
         self._emit(
             MissionAccepted(
                 mission_id=self._mission.id,
-                text=request.text or plan.title,
+                text=request.text or (plan.title if isinstance(plan, Plan) else ""),
                 mode=request.mode,
                 backend=self._backend.name,
                 dry_run=request.dry_run,
                 plan_file=request.plan_file,
             )
         )
+        if not isinstance(plan, Plan):
+            made = await self._plan(plan)
+            if not isinstance(made, Plan):
+                await self._end(*made)
+                return
+            plan = made
         planned = MissionPlanned(mission_id=self._mission.id, plan=plan)
         self._emit(planned)
         await self._end(*await self._conduct(planned))
+
+    async def _plan(self, planning: Planning) -> Plan | tuple[MissionStatus, str]:
+        """The plan, or how the mission ends without one."""
+        running = asyncio.ensure_future(planning())
+        self._mission.on_stop = lambda _: running.cancel()
+        if self._mission.stop_reason is not None:
+            running.cancel()
+        self._report_progress()
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if self._mission.stop_reason is None:
+                running.cancel()
+                raise
+            return MissionStatus.CANCELLED, self._mission.stop_reason
+        except OrchestratorError as error:
+            return MissionStatus.FAILED, str(error)
+        finally:
+            self._mission.on_stop = None
 
     async def resume(self) -> None:
         """Go on with a mission that was cut short, from the events that it has.

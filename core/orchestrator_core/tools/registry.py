@@ -167,35 +167,35 @@ def _python_tools(toolbox: Toolbox) -> Iterator[Tool]:
         symbol = await rename.find(a.symbol, a.globs, documents=a.documents)
         return await rename.rename(symbol, a.new_name, documents=a.documents)
 
-    yield _local(
+    yield local_tool(
         "lint",
         "What the linter finds in a Python text.",
         Permission.READ,
         _Text,
         lambda a: lint.findings(a.path, a.text),
     )
-    yield _local(
+    yield local_tool(
         "fix",
         "A Python text with the linter's safe fixes, of the rules given or of all configured.",
         Permission.WRITE,
         _Fix,
         lambda a: lint.fix(a.path, a.text, a.rules),
     )
-    yield _local(
+    yield local_tool(
         "format",
         "A Python text as the formatter lays it out.",
         Permission.WRITE,
         _Text,
         lambda a: lint.format(a.path, a.text),
     )
-    yield _local(
+    yield local_tool(
         "rename",
         "The edits that rename a Python symbol wherever it is meant.",
         Permission.WRITE,
         _Rename,
         do_rename,
     )
-    yield _local(
+    yield local_tool(
         "shell",
         "Run a shell line in a trusted workspace.",
         Permission.EXECUTE,
@@ -205,7 +205,7 @@ def _python_tools(toolbox: Toolbox) -> Iterator[Tool]:
     )
 
 
-def _local(
+def local_tool(
     name: str,
     description: str,
     permission: Permission,

@@ -1,0 +1,168 @@
+"""The backends of a workspace: what is there, what ``auto`` takes, each made when first used.
+
+``auto`` takes the built-in backend for whatever the verb language understands: that is exact,
+costs nothing, and needs no model. For any other text it takes the first that is there: the
+editor's model, a configured API or local server, an agent on PATH.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from orchestrator_core.agents.api_choice import Api, LazyApi, configured
+from orchestrator_core.agents.builtin import BuiltinBackend
+from orchestrator_core.agents.grammar import check_step
+from orchestrator_core.agents.model_backend import ModelBackend
+from orchestrator_core.errors import RequestError
+from orchestrator_core.records import Step, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator_core.agents.chat import ChatModel
+    from orchestrator_core.config import Settings
+    from orchestrator_core.mission.agent import Backend
+    from orchestrator_core.mission.engine import Engine
+    from orchestrator_core.records import Plan
+    from orchestrator_core.tools.trust import TrustStore
+
+AUTO = "auto"
+EDITOR = "editor"
+LLM = "llm"
+
+
+class Offer(Struct, frozen=True):
+    """A backend, whether it can be used, and what it would use or what it lacks."""
+
+    name: str
+    usable: bool
+    detail: str
+
+
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+def survey(
+    settings: Settings,
+    root: Path,
+    trust: TrustStore,
+    environment: Mapping[str, str],
+    editor: ChatModel | None = None,
+) -> list[Offer]:
+    """What is there, in the order in which ``auto`` takes it. Blocks on the disk."""
+    api = configured(settings.model, root, lambda files: trust.is_trusted(root, files), environment)
+    if isinstance(api, Api):
+        llm = Offer(LLM, usable=True, detail=api.shown)
+    else:
+        llm = Offer(LLM, usable=False, detail=api)
+    if editor is not None:
+        offered = Offer(EDITOR, usable=True, detail="the editor's own model")
+    else:
+        offered = Offer(EDITOR, usable=False, detail="no editor offers its model")
+    builtin = Offer(BuiltinBackend.name, usable=True, detail="needs no model and no network")
+    return [offered, llm, builtin]
+
+
+def preferred(offers: Sequence[Offer], setting: str) -> Offer:
+    """What a text is given to that the verb language does not understand."""
+    if setting != AUTO:
+        named = [offer for offer in offers if offer.name == setting]
+        return (
+            named[0] if named else Offer(setting, usable=False, detail="there is no such backend")
+        )
+    return next(offer for offer in offers if offer.usable)
+
+
+class Backends:
+    """Lives on the event loop; closed by its owner.
+
+    Args:
+        engine: the workspace's services.
+        trust: which files' words count.
+        own: further backends, by their names.
+        editor: the editor's model, if it offers one.
+        environment: has the keys.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        trust: TrustStore,
+        own: Iterable[Backend] = (),
+        *,
+        editor: ChatModel | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._trust = trust
+        self._editor = editor
+        self._environment = os.environ if environment is None else environment
+        builtin: Backend = BuiltinBackend(engine.toolbox)
+        self._made = {backend.name: backend for backend in (builtin, *own)}
+        self._open: list[_Closing] = []
+
+    def offers(self) -> list[Offer]:
+        """What is there. Blocks on the disk."""
+        root = self._engine.workspace.root
+        return survey(self._engine.settings, root, self._trust, self._environment, self._editor)
+
+    def chosen(self, name: str, text: str) -> str:
+        """The backend that ``auto`` stands for with this text; any other name is itself."""
+        if name != AUTO:
+            return name
+        if text and check_step(text) is None:
+            return BuiltinBackend.name
+        return preferred(self.offers(), AUTO).name
+
+    def for_plan(self, name: str, plan: Plan) -> str:
+        """The backend that ``auto`` stands for with this plan; any other name is itself."""
+        left = [task for task in plan.tasks if task.state is not TaskState.DONE]
+        texts = [s.text for task in left for s in task.steps or (Step(task.title),)]
+        verbs = all(check_step(text) is None for text in texts)
+        return BuiltinBackend.name if name == AUTO and verbs else self.chosen(name, "")
+
+    def get(self, name: str) -> Backend:
+        """The backend of that name, made if it is not yet.
+
+        Raises:
+            RequestError: there is none, or it cannot be used; the message says why.
+        """
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    async def close(self) -> None:
+        """Give up what the backends hold."""
+        while self._open:
+            await self._open.pop().close()
+
+    def _make(self, name: str) -> Backend:
+        if name == EDITOR and self._editor is not None:
+            return self._on(EDITOR, self._editor)
+        if name == LLM:
+            settings = self._engine.settings.model
+            root = self._engine.workspace.root
+            api = configured(
+                settings,
+                root,
+                lambda files: self._trust.is_trusted(root, files),
+                self._environment,
+            )
+            if isinstance(api, Api):
+                return self._on(LLM, LazyApi(api, settings.silent_s, self._environment))
+        offers = self.offers()
+        for offer in offers:
+            if offer.name == name:
+                raise RequestError(f"backend {name} cannot be used: {offer.detail}")
+        known = ", ".join(sorted({*self._made, *(offer.name for offer in offers), AUTO}))
+        raise RequestError(f"there is no backend {name!r}; there is: {known}")
+
+    def _on(self, name: str, model: ChatModel) -> ModelBackend:
+        backend = ModelBackend.on(name, self._engine, model)
+        self._open.append(backend)
+        return backend

@@ -1,0 +1,137 @@
+"""What a model's roles share: the way to the model, the workspace, rights and budgets."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from orchestrator_core.agents.budget import Budget
+from orchestrator_core.agents.conversation import Conversation
+from orchestrator_core.agents.desk import Rights
+from orchestrator_core.agents.permission_gate import NobodyToAsk, PermissionGate
+from orchestrator_core.agents.permissions import Permissions
+from orchestrator_core.agents.roles import system_prompt
+from orchestrator_core.agents.tool_calls import RegistryTools
+from orchestrator_core.agents.untrusted import Marker
+from orchestrator_core.redaction import Redactor
+from orchestrator_core.safety import BudgetLimits
+from orchestrator_core.tools.code import FileText
+from orchestrator_core.tools.registry import Permission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator_core.agents.chat import ToolCall
+    from orchestrator_core.agents.desk import Desk
+    from orchestrator_core.agents.model_gate import ModelGate
+    from orchestrator_core.agents.roles import Role
+    from orchestrator_core.config import ModelSettings
+    from orchestrator_core.mission.engine import Engine
+    from orchestrator_core.runtime.worker_pool import WorkStealingPool
+    from orchestrator_core.tools.toolbox import Toolbox
+    from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.edits import Change
+
+
+class Talk(Struct, frozen=True):
+    """A conversation, and what marks data in it."""
+
+    conversation: Conversation
+    marker: Marker
+
+
+class ModelDesk:
+    """Made once for a backend; lives on the event loop.
+
+    Args:
+        engine: the workspace's services.
+        gate: the way to the model.
+    """
+
+    def __init__(self, engine: Engine, gate: ModelGate) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._budgets: dict[str, Budget] = {}
+        self._permissions = PermissionGate(NobodyToAsk())
+        self._redactor = Redactor(os.environ)
+
+    @property
+    def settings(self) -> ModelSettings:
+        """As they are now."""
+        return self._engine.settings.model
+
+    @property
+    def model_name(self) -> str:
+        """Provider and model."""
+        return self._gate.model.name
+
+    @property
+    def workspace(self) -> Workspace:
+        """The documents."""
+        return self._engine.workspace
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """The tools."""
+        return self._engine.toolbox
+
+    @property
+    def pool(self) -> WorkStealingPool:
+        """Where blocking work goes."""
+        return self._engine.pool
+
+    def budget(self, mission_id: str) -> Budget:
+        """The budget of a mission; a plan that belongs to none has one of its own."""
+        if not mission_id:
+            return Budget(BudgetLimits())
+        return self._budgets.setdefault(mission_id, Budget(BudgetLimits()))
+
+    def rights(
+        self, *, read_only: bool = False, files: Sequence[str] = (), source: str = "the role"
+    ) -> Rights:
+        """What an agent may do in the workspace."""
+        permissions = Permissions.of(self.workspace)
+        if read_only or files:
+            only = (Permission.READ,) if read_only else None
+            permissions = permissions.narrowed(source=source, permissions=only, files=files)
+        return Rights(permissions, self._permissions)
+
+    async def converse(
+        self, role: Role, budget: Budget, say: Callable[[str], None] = lambda _: None
+    ) -> Talk:
+        """Begin a conversation of a role."""
+        marker = Marker()
+        prompt = await self.pool.submit(system_prompt, role, self.workspace, marker)
+        conversation = Conversation(
+            self._gate,
+            prompt,
+            budget,
+            context_tokens=self.settings.context_tokens,
+            max_output_tokens=self.settings.max_output_tokens,
+            on_call=lambda call: say(_told(call)),
+        )
+        return Talk(conversation, marker)
+
+    def tools(self, place: Desk, talk: Talk, *, read_only: bool = False) -> RegistryTools:
+        """The tools of a desk, with secrets kept out of what they answer."""
+        permissions = (Permission.READ,) if read_only else tuple(Permission)
+        return RegistryTools(place.tools(), permissions, talk.marker, self._redactor.text)
+
+    async def diff(self, changes: Sequence[Change]) -> str:
+        """Changes as one unified diff."""
+        texts = [
+            FileText(c.new_path or c.path, c.before.text if c.before else None, c.after_text)
+            for c in changes
+        ]
+        return await self.toolbox.code.unified_diff(texts) if texts else ""
+
+    def forget(self, mission_id: str) -> None:
+        """A mission has ended."""
+        self._budgets.pop(mission_id, None)
+
+
+def _told(call: ToolCall) -> str:
+    """A call in a few words."""
+    return f"{call.name} {call.arguments}"[:80]
