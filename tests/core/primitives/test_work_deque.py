@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrator_core.primitives.work_deque import WorkStealingDeque
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class DequeMachine(RuleBasedStateMachine):
@@ -74,28 +79,27 @@ def test_stampede_of_thieves_gets_each_entry_once() -> None:
     assert sorted(x for mine in taken for x in mine) == list(range(1, count + 1))
 
 
-def test_last_element_popped_and_stolen_at_once() -> None:
-    """Exactly one of the two gets it, whoever is first."""
+class Interrupted(deque[int]):
+    """A deque beside which something happens once, right after somebody has looked at it."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def __len__(self) -> int:
+        length = super().__len__()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return length
+
+
+@pytest.mark.parametrize("owner_first", [True, False])
+def test_last_element_popped_and_stolen_at_once(owner_first: bool) -> None:
+    """Both have looked and seen it: one of the two gets it, the other nothing."""
     subject: WorkStealingDeque[int] = WorkStealingDeque()
-    rounds = 2_000
-    both = threading.Barrier(2)
-    stolen: list[int | None] = []
-
-    def steal() -> None:
-        for _ in range(rounds):
-            both.wait()
-            stolen.append(subject.steal())
-            both.wait()
-
-    thief = threading.Thread(target=steal)
-    thief.start()
-    popped: list[int | None] = []
-    for number in range(rounds):
-        subject.push(number)
-        both.wait()
-        popped.append(subject.pop())
-        both.wait()
-    thief.join()
-    assert [{p, s} for p, s in zip(popped, stolen, strict=True)] == [
-        {n, None} for n in range(rounds)
-    ]
+    subject._entries = entries = Interrupted([7])
+    slow, quick = (subject.steal, subject.pop) if owner_first else (subject.pop, subject.steal)
+    got: list[int | None] = []
+    entries.meanwhile = lambda: got.append(quick())
+    got.append(slow())
+    assert got == [7, None]
+    assert len(subject) == 0
