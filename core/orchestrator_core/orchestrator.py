@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec import Struct
 
-from orchestrator_core.agents.choice import AUTO, Backends
+from orchestrator_core.agents.choice import Backends
 from orchestrator_core.errors import MissingFile, PlanError, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language, plan_selection
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.agents.chat import ChatModel
+    from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import Backend

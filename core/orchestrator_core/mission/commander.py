@@ -115,7 +115,11 @@ class Commander:
     async def _plan(self, planning: Planning) -> Plan | tuple[MissionStatus, str]:
         """The plan, or how the mission ends without one."""
         running = asyncio.ensure_future(planning())
-        self._mission.on_stop = lambda _: running.cancel()
+
+        def stop(_: str) -> None:
+            running.cancel()
+
+        self._mission.on_stop = stop
         if self._mission.stop_reason is not None:
             running.cancel()
         self._report_progress()
