@@ -393,14 +393,15 @@ class Orchestrator:
 
     async def status(self) -> list[MissionOverview]:
         """The missions of the workspace, the newest first."""
-        past = await self._past()
+        # Those that run come first: one that ends while the others are read is in both.
         live = [
             history.overview_of(accepted, mission.state, mission.reports)
             for mission in reversed(self._missions.values())
             if mission.events and not mission.request.dry_run
             if isinstance(accepted := mission.events[0], MissionAccepted)
         ]
-        return [*live, *past]
+        known = {mission.mission for mission in live}
+        return [*live, *(past for past in await self._past() if past.mission not in known)]
 
     async def task_record(self, plan_file: str, task_id: str) -> TaskRecord | None:
         """What the newest mission that carried out a plan file says of one of its tasks."""
