@@ -61,7 +61,7 @@ def sleeps(server: RealServer) -> list[psutil.Process]:
     return found
 
 
-def cancel(server: RealServer, way: str, after_s: float) -> None:
+def cancel(server: Cancelling, way: str, after_s: float) -> None:
     root_uri = server.root
     before = tree(root_uri)
     token = f"bar-{way}-{after_s}"
