@@ -13,16 +13,18 @@ import json
 import logging
 import os
 import queue
-import re
 import sys
 import threading
 import time
+from functools import cached_property
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from orchestrator_core.redaction import Redactor
 
 PERSON = "orchestrator.person"
 
@@ -32,36 +34,18 @@ FILES = 3
 
 _QUEUED = 10_000
 _FLUSH_S = 0.5
-_MASK = "***"
-_SECRET_NAME = re.compile(r"(?i)(key|token|secret|password|passwd|credential)s?$")
-_SECRETS = re.compile(
-    r"(?i)(bearer\s+|(?:api[_-]?key|access[_-]?key|token|secret|password|passwd)[\"']?\s*[=:]\s*"
-    r"[\"']?|://[^/\s:@]+:)([^\s\"'@&,;)]{4,})|\b(sk|ghp|gho|glpat|xox[abp])[-_][\w-]{8,}"
-)
-_SHORTEST_SECRET = 8
-
-
-def redactor(environment: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Matches the values of variables that are named like secrets; None where there are none."""
-    values = {
-        value
-        for name, value in environment.items()
-        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET
-    }
-    longest_first = sorted(values, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first))) if values else None
 
 
 class Logfmt(logging.Formatter):
     """One line a record, secrets masked.
 
     Args:
-        known_secrets: matches what must not be shown, besides what looks like a secret.
+        environment: where secrets are known from.
     """
 
-    def __init__(self, known_secrets: re.Pattern[str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         super().__init__()
-        self._known_secrets = known_secrets
+        self._environment = environment
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as ``key=value`` pairs."""
@@ -78,9 +62,14 @@ class Logfmt(logging.Formatter):
 
     def redact(self, text: str) -> str:
         """The text with every secret in it masked."""
-        if self._known_secrets is not None:
-            text = self._known_secrets.sub(_MASK, text)
-        return _SECRETS.sub(lambda found: (found[1] or "") + _MASK, text)
+        return self._redactor.text(text)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        # Made with the first line, in the log's thread: start-up does not pay for its patterns.
+        from orchestrator_core.redaction import Redactor  # noqa: PLC0415
+
+        return Redactor(self._environment)
 
 
 class _Dropping(QueueHandler):
@@ -106,7 +95,7 @@ class ServerLog:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.formatter = Logfmt(redactor(environment))
+        self.formatter = Logfmt(environment)
         stderr = logging.StreamHandler(sys.stderr)
         stderr.setFormatter(self.formatter)
         stderr.addFilter(lambda record: record.name != PERSON)
