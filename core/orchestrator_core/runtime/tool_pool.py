@@ -6,8 +6,8 @@ in the process. What holds at every moment:
 
 - A call is waiting, or with exactly one process, or done; it is done exactly once.
 - A process that dies takes only the calls it had with it, at once. It is replaced after a pause
-  that doubles with every death since the last success; beyond ``MAX_FAILURES`` deaths calls are
-  refused until the pause is over.
+  that doubles with every death since the last success; after too many calls are refused until
+  the pause is over.
 - A call that was given up occupies its process until that says it stopped. A process that does
   not is killed: at once if it no longer answers pings, else when its other calls are done.
 - Every process knows all overlays before its first call, and every change to them in order.
@@ -24,19 +24,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from msgspec import Struct
-
 from orchestrator_core.errors import (
     PoolClosed,
     ToolRejected,
     ToolTimeout,
     ToolUnavailable,
 )
+from orchestrator_core.runtime.tool_alarm import Alarm
 from orchestrator_core.runtime.tool_call import Call, ToolInfo, decode_result, decode_tools
+from orchestrator_core.runtime.tool_figures import CallTimes, PoolStats, percentile_ms
+from orchestrator_core.runtime.tool_member import PING_ID, STATUS_ID, Member
 from orchestrator_core.runtime.tool_process import ToolProcess, encode
+from orchestrator_core.runtime.tool_restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from msgspec import Raw
 
@@ -49,73 +51,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_FAILURES = 5
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 30.0
-MEMORY_CHECK_S = 1.0
 MIB = 1024 * 1024
-PING_ID = -1
-
-
-class PoolStats(Struct, frozen=True, rename="camel"):
-    """Figures of a tool pool.
-
-    Attributes:
-        processes: tool processes that run.
-        busy: those that work on a call.
-        calls: calls that were answered, since the start.
-        p50_ms: median time of the last 1,000 calls, from ``submit`` to the answer.
-        p99_ms: the time that one in a hundred of them exceeded.
-        restarts: processes that replaced one that died or had grown too large.
-    """
-
-    processes: int = 0
-    busy: int = 0
-    calls: int = 0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    restarts: int = 0
-
-
-class _Member:
-    """A process of the pool and what the pool knows of it. Times are of the monotonic clock."""
-
-    def __init__(self, process: ToolProcess, start_by: float) -> None:
-        self.process = process
-        self.ready = False
-        self.retired = False  # takes no more calls
-        self.stuck = False  # went on with a call that was given up
-        self.calls: dict[int, Call[Any]] = {}
-        self.given_up: dict[int, float] = {}  # call id: until when it may take to stop
-        self.start_by = start_by
-        self.stop_by = math.inf
-        self.answer_ping_by = math.inf
-        self.idle_since = math.inf
-        self.base_bytes = 0
-        self.next_memory_check = 0.0
-
-    @property
-    def load(self) -> int:
-        """Calls that occupy it."""
-        return len(self.calls) + len(self.given_up)
-
-    def next_event(self, idle_s: float) -> float:
-        """When something about it is due."""
-        return min(
-            self.start_by,
-            self.stop_by,
-            self.answer_ping_by,
-            self.idle_since + idle_s,
-            *(call.deadline for call in self.calls.values()),
-            *self.given_up.values(),
-        )
-
-    def kill(self, reason: str) -> None:
-        """End it at once; from here on nothing about it is due but its end."""
-        self.start_by = self.stop_by = self.answer_ping_by = self.idle_since = math.inf
-        self.given_up.clear()
-        self.ready = False
-        self.process.kill(reason)
 
 
 class RustToolPool:
@@ -130,9 +66,10 @@ class RustToolPool:
         idle_s: a process without a call for so long is ended.
         start_s: how long a process may take to be ready.
         stop_s: how long it may take to stop a call or to end.
-        growth_limit_bytes: one that grew by more than this, beyond its cache, is replaced when
-            its calls are done.
+        growth_limit_bytes: one that grew by more than this, beyond what it says that it holds on
+            purpose, is replaced when its calls are done.
         cache_mib: the bound of the caches of one process.
+        niceness: how much others come first where the processor is wanted, as ``nice`` counts it.
         buffers: what the processes' output is read through.
     """
 
@@ -149,33 +86,31 @@ class RustToolPool:
         stop_s: float = 2.0,
         growth_limit_bytes: int = 100 * MIB,
         cache_mib: int = 512,
+        niceness: int = 0,
         buffers: BufferPool | None = None,
     ) -> None:
         self._buffers = buffers
         self.root = Path(root)
-        self._argv = (str(binary), "--root", str(root), "--memory-mib", str(cache_mib))
+        self._argv = (
+            *(str(binary), "--root", str(root), "--memory-mib", str(cache_mib)),
+            *(("--nice", str(niceness)) if niceness else ()),
+        )
         self._persistent = persistent
         self._max = max_processes
         self._slots = calls_per_process if persistent else 1
         self._idle_s = idle_s
         self._start_s = start_s
         self._stop_s = stop_s
-        self._growth_limit = growth_limit_bytes + cache_mib * MIB
+        self._growth_limit = growth_limit_bytes
         self._lock = threading.Condition()
         self._waiting: deque[Call[Any]] = deque()
-        self._members: dict[ToolProcess, _Member] = {}
+        self._members: dict[ToolProcess, Member] = {}
         self._overlays: dict[str, bytes] = {}
         self._next_id = 1
-        self._failures = 0
-        self._not_before = 0.0
-        self._last_error = ""
-        self._watcher: threading.Thread | None = None
-        self._wake_at = math.inf
+        self._restarts = Restarts()
+        self._alarm = Alarm("tool-pool", self._lock, self._tend)
+        self._times = CallTimes()
         self._closed = False
-        self._answered = 0
-        self._lost = 0  # processes without a successor yet
-        self._restarts = 0
-        self._times_s: deque[float] = deque(maxlen=1000)
 
     @overload
     def submit(
@@ -245,15 +180,19 @@ class RustToolPool:
     def stats(self) -> PoolStats:
         """Figures as of now."""
         with self._lock:
-            times = sorted(self._times_s)
-            return PoolStats(
-                processes=len(self._members),
-                busy=sum(1 for member in self._members.values() if member.load),
-                calls=self._answered,
-                p50_ms=times[len(times) // 2] * 1e3 if times else 0.0,
-                p99_ms=times[len(times) * 99 // 100] * 1e3 if times else 0.0,
-                restarts=self._restarts,
-            )
+            processes = len(self._members)
+            busy = sum(1 for member in self._members.values() if member.load)
+            calls, restarts = self._times.count, self._restarts.count
+            times_s = self._times.latest_s()
+        times_s.sort()
+        return PoolStats(
+            processes=processes,
+            busy=busy,
+            calls=calls,
+            p50_ms=percentile_ms(times_s, 50),
+            p99_ms=percentile_ms(times_s, 99),
+            restarts=restarts,
+        )
 
     def close(self, deadline_s: float = 5.0) -> None:
         """End all processes; calls that are not done fail with ``PoolClosed``.
@@ -269,16 +208,14 @@ class RustToolPool:
                 member.calls.clear()
                 process.stop()
             processes = [*self._members]
-            self._lock.notify_all()
-        for call in calls:
-            call.future.set_exception(PoolClosed(f"{call.name}: the tool pool was closed"))
+            self._alarm.close()
+        _fail_all((call, PoolClosed(f"{call.name}: the tool pool was closed")) for call in calls)
         limit = time.monotonic() + min(deadline_s, self._stop_s)
         for process in processes:
             if not process.join(limit - time.monotonic()):
                 process.kill("did not end with the pool")
                 process.join(1.0)
-        if self._watcher is not None and self._watcher is not threading.current_thread():
-            self._watcher.join(1.0)
+        self._alarm.join(1.0)
 
     def __enter__(self) -> Self:
         return self
@@ -304,19 +241,26 @@ class RustToolPool:
     def on_answer(self, process: ToolProcess, message: Message) -> None:
         """End the call that was answered and give the process more to do."""
         now = time.monotonic()
+        member = self._members[process]  # only this thread takes it out
+        status = message.id == STATUS_ID
+        too_large = status and member.is_too_large(message, self._growth_limit)
+        member.check_memory(self._growth_limit, now)
         call: Call[Any] | None = None
         with self._lock:
-            member = self._members[process]
             if message.id == PING_ID:
                 member.answer_ping_by = math.inf
             elif isinstance(message.id, int):
                 member.given_up.pop(message.id, None)
                 call = member.calls.pop(message.id, None)
             if call is not None:
-                self._answered += 1
-                self._failures = 0
-                self._times_s.append(now - call.started)
-            self._consider_retiring(member, now)
+                self._restarts.succeeded()
+                self._times.add(now - call.started)
+            if not self._persistent:
+                member.retired = True
+            elif too_large and not member.retired:
+                logger.info("%s grew too large and is replaced", self._argv[0])
+                member.retired = True
+                self._restarts.retired()
             self._settle(member)
             self._dispatch()
         if call is not None:
@@ -328,13 +272,12 @@ class RustToolPool:
             member = self._members.pop(process)
             calls = [*member.calls.values()]
             if not member.retired and not self._closed:
-                self._fail(error, hopeless=process.pid is None)
+                self._restarts.failed(error, hopeless=process.pid is None)
+                self._alarm.wake(self._restarts.not_before)
             refused = self._refuse()
             self._dispatch()
-        for call in calls:
-            call.future.set_exception(type(error)(f"{call.name}: {error}"))
-        for call, reason in refused:
-            call.future.set_exception(reason)
+        _fail_all((call, type(error)(f"{call.name}: {error}")) for call in calls)
+        _fail_all(refused)
 
     # Calls. Those below with "held" in their description want the lock held.
 
@@ -356,9 +299,8 @@ class RustToolPool:
             self._waiting.append(call)
             self._dispatch()
             refused = self._refuse()
-            self._wake(call.deadline)
-        for refused_call, reason in refused:
-            refused_call.future.set_exception(reason)
+            self._alarm.wake(call.deadline)
+        _fail_all(refused)
         return call.future
 
     def _cancel(self, call: Call[Any]) -> None:
@@ -374,12 +316,8 @@ class RustToolPool:
                 self._waiting.remove(call)
         elif member.calls.pop(call.id, None) is not None:
             stop_by = time.monotonic() + self._stop_s
-            member.given_up[call.id] = stop_by
-            member.process.send(encode("notifications/cancelled", {"requestId": call.id}))
-            if member.answer_ping_by == math.inf:
-                member.answer_ping_by = stop_by
-                member.process.send(encode("ping", {}, PING_ID))
-            self._wake(stop_by)
+            member.give_up(call.id, stop_by)
+            self._alarm.wake(stop_by)
 
     def _dispatch(self) -> None:
         """Hand waiting calls to processes, and start more processes if need be; held."""
@@ -395,8 +333,8 @@ class RustToolPool:
             member.process.send(call.line)
             call.line = b""
 
-    def _least_busy(self) -> _Member | None:
-        best: _Member | None = None
+    def _least_busy(self) -> Member | None:
+        best: Member | None = None
         for member in self._members.values():
             usable = member.ready and not member.retired and member.load < self._slots
             if usable and (best is None or member.load < best.load):
@@ -405,40 +343,26 @@ class RustToolPool:
 
     def _grow(self) -> None:
         """Start as many processes as the waiting calls fill; held."""
-        if self._closed or time.monotonic() < self._not_before:
+        if self._closed or not self._restarts.may_start():
             return
         starting = sum(1 for member in self._members.values() if not member.ready)
         while len(self._waiting) > starting * self._slots and len(self._members) < self._max:
             start_by = time.monotonic() + self._start_s
             process = ToolProcess(self._argv, self.root, self, self._buffers)
-            self._members[process] = _Member(process, start_by)
+            self._members[process] = Member(process, start_by)
             starting += 1
-            if self._lost:
-                self._lost -= 1
-                self._restarts += 1
-            self._wake(start_by)
+            self._restarts.started()
+            self._alarm.wake(start_by)
             process.start()
 
-    def _fail(self, error: ToolError, *, hopeless: bool) -> None:
-        """Note that a process died, and when the next may be started; held."""
-        self._lost += 1
-        self._last_error = str(error)
-        self._failures = max(self._failures + 1, MAX_FAILURES if hopeless else 0)
-        if self._failures > 1:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (self._failures - 2))
-            self._not_before = time.monotonic() + pause_s
-            self._wake(self._not_before)
-            logger.warning("the next tool process starts in %.1f s: %s", pause_s, error)
-        else:
-            logger.warning("%s", error)
-
-    def _refuse(self) -> list[tuple[Call[Any], ToolUnavailable]]:
+    def _refuse(self) -> list[tuple[Call[Any], ToolError]]:
         """The waiting calls, if too many processes died to make them wait for another; held."""
-        left_s = self._not_before - time.monotonic()
-        if self._failures < MAX_FAILURES or left_s <= 0:
+        reason = self._restarts.refusal()
+        if not reason:
             return []
-        text = f"the tool server does not run; next try in {left_s:.1f} s; {self._last_error}"
-        refused = [(call, ToolUnavailable(f"{call.name}: {text}")) for call in self._waiting]
+        refused: list[tuple[Call[Any], ToolError]] = [
+            (call, ToolUnavailable(f"{call.name}: {reason}")) for call in self._waiting
+        ]
         self._waiting.clear()
         return refused
 
@@ -449,19 +373,7 @@ class RustToolPool:
             if member.ready:
                 process.send(line)
 
-    def _consider_retiring(self, member: _Member, now: float) -> None:
-        """After an answer: take a process that has served its purpose out of use; held."""
-        if not self._persistent:
-            member.retired = True
-        elif not member.retired and now >= member.next_memory_check:
-            member.next_memory_check = now + MEMORY_CHECK_S
-            grown_bytes = member.process.rss_bytes() - member.base_bytes
-            if grown_bytes > self._growth_limit:
-                logger.info("a tool process grew by %d MiB: replaced", grown_bytes // MIB)
-                member.retired = True
-                self._lost += 1
-
-    def _settle(self, member: _Member) -> None:
+    def _settle(self, member: Member) -> None:
         """Decide what a process does that may have nothing left to do; held."""
         if member.retired and not member.calls and member.stuck:
             member.kill("went on with a call that was cancelled")
@@ -471,68 +383,52 @@ class RustToolPool:
             self._stop(member)
         elif member.idle_since == math.inf:
             member.idle_since = time.monotonic()
-            self._wake(member.idle_since + self._idle_s)
+            self._alarm.wake(member.idle_since + self._idle_s)
 
-    def _stop(self, member: _Member) -> None:
+    def _stop(self, member: Member) -> None:
         """Ask a process to end; held."""
-        member.retired = True
-        member.idle_since = math.inf
-        member.stop_by = time.monotonic() + self._stop_s
-        self._wake(member.stop_by)
-        member.process.stop()
+        stop_by = time.monotonic() + self._stop_s
+        member.stop(stop_by)
+        self._alarm.wake(stop_by)
 
-    def _wake(self, at: float) -> None:
-        """Have the watcher look no later than ``at``; held."""
-        if self._watcher is None:
-            self._watcher = threading.Thread(target=self._watch, name="tool-pool", daemon=True)
-            self._watcher.start()
-        if at < self._wake_at:
-            self._wake_at = at
-            self._lock.notify_all()
-
-    def _watch(self) -> None:
-        """Carry out what time decides: deadlines, idleness, hung processes, pauses."""
-        while True:
-            with self._lock:
-                if self._closed:
-                    return
-                now = time.monotonic()
-                if now < self._wake_at:
-                    self._lock.wait(None if self._wake_at == math.inf else self._wake_at - now)
-                    continue
-                late = self._tend(now)
-                self._dispatch()
-                self._wake_at = self._next_event()
-            for call in late:
-                error = ToolTimeout(f"{call.name} gave no answer within {call.timeout_s:g} s")
-                call.future.set_exception(error)
-
-    def _tend(self, now: float) -> list[Call[Any]]:
-        """Look after every process; the calls that are late; held."""
+    def _tend(self, now: float) -> Callable[[], None]:
+        """Carry out what time decides: deadlines, idleness, hung processes, pauses; held."""
         late = [call for call in self._waiting if call.deadline <= now]
         for member in self._members.values():
             late += [call for call in member.calls.values() if call.deadline <= now]
-            if member.start_by <= now:
-                member.kill(f"was not ready within {self._start_s:g} s")
-            elif member.answer_ping_by <= now:
-                member.kill(f"gave no sign of life for {self._stop_s:g} s")
-            elif member.stop_by <= now:
-                member.kill(f"did not end within {self._stop_s:g} s")
-            elif any(stop_by <= now for stop_by in member.given_up.values()):
-                member.given_up.clear()
-                member.stuck = member.retired = True
-                self._lost += 1
-                self._settle(member)
-            elif member.idle_since + self._idle_s <= now:
-                self._stop(member)
+            self._look_after(member, now)
         for call in late:
             self._give_up(call)
-        return late
+        self._dispatch()
+        self._alarm.wake(self._next_event())
+        errors = [f"{call.name} gave no answer within {call.timeout_s:g} s" for call in late]
+        return partial(_fail_all, [*zip(late, map(ToolTimeout, errors), strict=True)])
+
+    def _look_after(self, member: Member, now: float) -> None:
+        if member.start_by <= now:
+            member.kill(f"was not ready within {self._start_s:g} s")
+        elif member.answer_ping_by <= now:
+            member.kill(f"gave no sign of life for {self._stop_s:g} s")
+        elif member.stop_by <= now:
+            member.kill(f"did not end within {self._stop_s:g} s")
+        elif any(stop_by <= now for stop_by in member.given_up.values()):
+            member.given_up.clear()
+            member.stuck = member.retired = True
+            self._restarts.retired()
+            self._settle(member)
+        elif member.idle_since + self._idle_s <= now:
+            self._stop(member)
 
     def _next_event(self) -> float:
         """When the next thing is due; held."""
         events = [member.next_event(self._idle_s) for member in self._members.values()]
         events += [call.deadline for call in self._waiting]
-        if self._waiting and self._not_before > time.monotonic():
-            events.append(self._not_before)
+        if self._waiting and not self._restarts.may_start():
+            events.append(self._restarts.not_before)
         return min(events, default=math.inf)
+
+
+def _fail_all(ended: Iterable[tuple[Call[Any], ToolError | PoolClosed]]) -> None:
+    """End calls with errors; without the lock, since whoever waits may act at once."""
+    for call, error in ended:
+        call.future.set_exception(error)

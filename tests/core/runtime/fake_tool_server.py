@@ -16,6 +16,8 @@ write_lock = threading.Lock()
 cancelled: dict[object, threading.Event] = {}
 overlays: dict[str, str] = {}
 ballast: list[bytearray] = []
+held: list[int] = []
+statuses: list[int] = []
 
 
 def send(message: dict[str, object]) -> None:
@@ -71,6 +73,12 @@ def run(call_id: object, name: str, arguments: dict[str, Any], event: threading.
     elif name == "grow":
         ballast.append(bytearray(os.urandom(1)) * arguments["bytes"])
         answer(call_id, {"pid": os.getpid()})
+    elif name == "hold":  # on purpose, as an index is
+        ballast.append(bytearray(os.urandom(1)) * arguments["bytes"])
+        held.append(arguments["bytes"])
+        answer(call_id, {"pid": os.getpid()})
+    elif name == "statuses":
+        answer(call_id, {"asked": len(statuses)})
     elif name == "length":
         answer(call_id, {"length": len(arguments["text"])})
     elif name == "is_error":
@@ -101,6 +109,9 @@ def main() -> None:
             send({"jsonrpc": "2.0", "id": call_id, "result": {"protocolVersion": "2025-06-18"}})
         elif method == "ping":
             send({"jsonrpc": "2.0", "id": call_id, "result": {}})
+        elif method == "orchestrator/status":
+            statuses.append(sum(held))
+            send({"jsonrpc": "2.0", "id": call_id, "result": {"heldBytes": sum(held)}})
         elif method == "notifications/cancelled":
             cancelled[params["requestId"]].set()
         elif method == "overlay/set":

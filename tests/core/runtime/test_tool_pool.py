@@ -287,7 +287,7 @@ def test_idle_processes_end(bench: Bench) -> None:
 
 
 def test_a_process_that_grew_too_large_is_replaced(bench: Bench) -> None:
-    pool = bench.pool(growth_limit_bytes=30_000_000, cache_mib=0)
+    pool = bench.pool(growth_limit_bytes=30_000_000)
     pool.submit("echo").result(WAIT_S)
     old = pool.submit("grow", {"bytes": 50_000_000}).result(WAIT_S)["pid"]
     deadline = time.monotonic() + WAIT_S
@@ -295,6 +295,28 @@ def test_a_process_that_grew_too_large_is_replaced(bench: Bench) -> None:
         assert time.monotonic() < deadline
     eventually(lambda: not psutil.pid_exists(old))
     assert pool.stats().restarts == 1
+
+
+def test_a_process_that_holds_much_on_purpose_is_kept(bench: Bench) -> None:
+    pool = bench.pool(growth_limit_bytes=30_000_000)
+    old = pool.submit("echo").result(WAIT_S)["pid"]
+    pool.submit("hold", {"bytes": 100_000_000}).result(WAIT_S)
+    eventually(lambda: pool.submit("statuses").result(WAIT_S)["asked"] > 0)
+    assert pool.submit("echo").result(WAIT_S)["pid"] == old
+    pool.submit("grow", {"bytes": 50_000_000}).result(WAIT_S)
+    eventually(lambda: pool.submit("echo").result(WAIT_S)["pid"] != old)
+    assert pool.stats().restarts == 1
+
+
+def test_a_process_that_grows_while_it_works_is_replaced_after_its_calls(bench: Bench) -> None:
+    pool = bench.pool(growth_limit_bytes=30_000_000)
+    old = pool.submit("echo").result(WAIT_S)["pid"]
+    working = pool.submit("wait", {"seconds": 600})
+    pool.submit("grow", {"bytes": 50_000_000}).result(WAIT_S)
+    eventually(lambda: pool.submit("echo").result(WAIT_S)["pid"] != old)
+    assert psutil.pid_exists(old)
+    assert working.cancel()
+    eventually(lambda: not psutil.pid_exists(old))
 
 
 def test_overlays_reach_live_and_later_processes(bench: Bench) -> None:

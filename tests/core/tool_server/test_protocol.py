@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core.tool_server.client import DEADLINE_S, RpcError, ToolServer, binary
@@ -303,3 +304,21 @@ def test_a_reader_that_goes_away_ends_the_process(tree: Path) -> None:
     process.stdin.flush()
     assert process.wait(DEADLINE_S) == 0
     process.stdin.close()
+
+
+def test_others_may_come_first(tree: Path) -> None:
+    with ToolServer(tree, "--nice", "7") as server:
+        server.request("ping")
+        assert psutil.Process(server.process.pid).nice() == psutil.Process().nice() + 7
+
+
+def test_the_status_tells_what_is_held_on_purpose(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"load\n" * 1_000_000)
+    with ToolServer(tmp_path.resolve()) as server:
+        before = server.request("orchestrator/status")["heldBytes"]
+        assert server.call("grep", pattern="load", limit=1)["total"] == 1
+        with_text = server.request("orchestrator/status")["heldBytes"]
+        assert 5_000_000 <= with_text - before < 10_000_000
+        server.notify("overlay/set", {"path": "b.txt", "text": "x" * 3_000_000})
+        with_buffer = server.request("orchestrator/status")["heldBytes"]
+        assert with_buffer - with_text >= 3_000_000
