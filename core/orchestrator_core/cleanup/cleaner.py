@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BUSY_PAUSE_S = 0.05
+_AT_ONCE = 16
 
 
 class Cleaner:
@@ -148,8 +149,10 @@ class Cleaner:
         with self._open() as folder:
             if folder is None:
                 return CleanReport()
-            if not self._manifest.exists() and self._plan(folder, chosen)[0].empty:
-                return CleanReport()  # not ours: not even a lock is left there
+            if not self._manifest.exists():
+                plan, note = self._plan(folder, chosen)
+                if plan.empty:  # not even a lock is left there
+                    return _report(plan, [], note=note)
             with self._locked(folder, wait_s):
                 pass_id = secrets.token_hex(3)
                 remover = Remover(folder, self._manifest, pass_id, stopping)
@@ -254,19 +257,42 @@ class Cleaner:
                 case Action.DELETE | Action.QUARANTINE:
                     yield from remover.remove(list(group))
                 case Action.COMPRESS:
-                    for step in group:
-                        yield self._compress(step, folder, remover)
+                    yield from self._compress(list(group), folder, remover)
                 case Action.ARCHIVE:
                     for step in group:
                         yield self._archive(step, folder)
 
-    def _compress(self, step: Step, folder: StateFolder, remover: Remover) -> Removed:
+    def _compress(
+        self, steps: list[Step], folder: StateFolder, remover: Remover
+    ) -> Iterator[Removed]:
+        """Write the compressed files first, then take the originals away, some at a time."""
+        for start in range(0, len(steps), _AT_ONCE):
+            packed: list[Step] = []
+            for step in steps[start : start + _AT_ONCE]:
+                if reason := self._pack(step, folder):
+                    yield Removed(step, False, reason)
+                else:
+                    packed.append(step)
+            results = remover.remove(packed)
+            kept = {*packed} - {result.step for result in results if result.done}
+            yield from results
+            made = [self._manifest.get(step.target) for step in kept]
+            remover.remove(
+                [
+                    Step(Action.DELETE, "", entry.path, "its original stays", entry=entry)
+                    for entry in made
+                    if entry is not None
+                ]
+            )
+
+    def _pack(self, step: Step, folder: StateFolder) -> str:
+        """Write one compressed file; answers why not, or nothing."""
         entry = step.entry
         assert entry is not None
         try:
             with folder.claim(entry) as claim:
                 if claim.verdict is not Verdict.OURS:
-                    return Removed(step, False, claim.reason)
+                    return claim.reason
                 mode = stat.S_IMODE(os.fstat(claim.file).st_mode)
                 with creating(
                     folder, self._manifest, step.target, entry.kind, used_s=entry.used_s
@@ -275,11 +301,8 @@ class Cleaner:
                     for part in compression.packed(compression.parts_of(claim.file)):
                         target.write(part)
         except OSError as error:
-            return Removed(step, False, str(error.strerror))
-        (original,) = remover.remove([step])
-        if not original.done and (made := self._manifest.get(step.target)) is not None:
-            remover.remove([Step(Action.DELETE, step.job, step.target, "not needed", entry=made)])
-        return original
+            return str(error.strerror)
+        return ""
 
     def _archive(self, step: Step, folder: StateFolder) -> Removed:
         assert self._journal is not None

@@ -6,6 +6,7 @@ and a preview can say what a file will take.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from typing import TYPE_CHECKING
@@ -35,6 +36,18 @@ def parts_of(file: int) -> Iterator[bytes]:
     while part := os.pread(file, _CHUNK, position):
         position += len(part)
         yield part
+
+
+def unpacked_digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 of what a gzip holds; empty where it is damaged."""
+    decompressor, digest = zlib.decompressobj(_GZIP), hashlib.sha256()
+    try:
+        for part in parts:
+            digest.update(decompressor.decompress(part))
+        digest.update(decompressor.flush())
+    except zlib.error:
+        return ""
+    return digest.hexdigest() if decompressor.eof else ""
 
 
 def packed_size(parts: Iterable[bytes]) -> int:

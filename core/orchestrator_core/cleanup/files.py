@@ -90,16 +90,17 @@ def creating(
             entry = Entry(path, kind, status.st_ino, status.st_size, digest_of(file), used_s)
             manifest.add([entry])
             move(staged, name, descriptor, descriptor)
-            # Again: a cleanup in between found no file and forgot it.
-            manifest.add([entry])
+            with manifest.writing():
+                manifest.add([entry])  # again: a cleanup in between found no file and forgot it
+                manifest.forget([temporary])
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(staged, dir_fd=descriptor)
-            manifest.forget([Entry(path, kind, os.fstat(file).st_ino, 0, "", now_s)])
+            unwritten = Entry(path, kind, os.fstat(file).st_ino, 0, "", now_s)
+            manifest.forget([unwritten, temporary])
             raise
         finally:
             os.close(file)
-            manifest.forget([temporary])
 
 
 @contextlib.contextmanager

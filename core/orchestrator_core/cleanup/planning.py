@@ -200,6 +200,17 @@ class Planner:
             or not self._may_go(entry)
         ):
             return
+        if self._is_compressed(entry):  # by a process that was killed before its last step
+            self._steps[entry.path] = Step(
+                Action.DELETE,
+                job.name,
+                entry.path,
+                "it is compressed already",
+                frees_bytes=entry.size,
+                entry=entry,
+            )
+            self._leaves(entry)
+            return
         with self._folder.claim(entry) as claim:
             if claim.verdict is not Verdict.OURS:
                 return
@@ -216,6 +227,15 @@ class Planner:
                 target=target,
             )
             self._bytes[entry.kind] -= entry.size - size
+
+    def _is_compressed(self, entry: Entry) -> bool:
+        made = self._manifest.get(entry.path + compression.SUFFIX)
+        if made is None:
+            return False
+        with self._folder.claim(made) as claim:
+            return claim.verdict is Verdict.OURS and entry.hash == compression.unpacked_digest(
+                compression.parts_of(claim.file)
+            )
 
     def _put_logs_aside(self, job: Job, limit_bytes: int) -> None:
         """Compress logs that their writers left behind unfinished and too large."""
@@ -288,12 +308,13 @@ class Planner:
 
     def _keep_within(self, budget: Budget, job: Job) -> None:
         """Keep what is in use small first, then let the oldest out of the quarantine."""
-        fixed = [status.st_size for status in self._folder.fixed()]
+        fixed_files, fixed_bytes = self._folder.fixed()
         most_bytes = budget.limit_bytes or _FOREVER
         most_files = budget.limit_files or _FOREVER
 
         def living() -> tuple[int, int]:
-            return len(fixed) + sum(self._count.values()), sum(fixed) + sum(self._bytes.values())
+            counts, sizes = sum(self._count.values()), sum(self._bytes.values())
+            return fixed_files + counts, fixed_bytes + sizes
 
         def fits() -> bool:
             files, size = living()

@@ -20,25 +20,19 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
-from orchestrator_core.cleanup.manifest import FILE as MANIFEST_FILE
 from orchestrator_core.errors import CleanupBusy, CleanupRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from orchestrator_core.cleanup.entries import Entry
 
 QUARANTINE = b"quarantine"
 SESSION_LOCK = b"session.lock"
 _LOCK_FILE = b"cleanup.lock"
-_FIXED = tuple(
-    os.fsencode(name)
-    for name in (
-        *(f"state.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
-        *(MANIFEST_FILE + suffix for suffix in ("", "-journal")),
-        *("state.lock", "cleanup.lock", "todo.md", ".gitignore"),
-    )
-)
+_WORK_FILES = (b"state.db", b"state.db-wal", b"todo.md")
+_OWN_FILES = 7  # manifest and journal with their logs and indexes, two locks, .gitignore
+_OWN_BYTES = 262_144
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 16
@@ -164,12 +158,18 @@ class StateFolder:
         except OSError:
             return None
 
-    def fixed(self) -> Iterator[os.stat_result]:
-        """The files that are always ours and never removed: journal, manifest, plan, locks."""
-        for name in _FIXED:
-            status = self.status(name)
-            if status is not None and stat.S_ISREG(status.st_mode):
-                yield status
+    def fixed(self) -> tuple[int, int]:
+        """How many files are always ours and never removed, and their bytes.
+
+        The manifest and the locks count as much as they ever take, there or not: the plan of a
+        preview is then that of the run, which writes them.
+        """
+        sizes = [
+            status.st_size
+            for name in _WORK_FILES
+            if (status := self.status(name)) is not None and stat.S_ISREG(status.st_mode)
+        ]
+        return len(sizes) + _OWN_FILES, sum(sizes) + _OWN_BYTES
 
     @contextlib.contextmanager
     def claim(self, entry: Entry) -> Generator[Claim]:
