@@ -24,7 +24,7 @@ import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 OVERFLOW = {
     "status": 400,
@@ -193,7 +193,7 @@ class ModelProcess:
         self._file = folder / f"script-{time.monotonic_ns()}.json"
         self._file.write_text(json.dumps({"rules": rules}), "utf-8")
 
-    def __enter__(self) -> ModelProcess:
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(self._file)], stdout=subprocess.PIPE, text=True
         )
@@ -229,7 +229,9 @@ def call(name: str, /, **arguments: Any) -> dict[str, Any]:
     return {"calls": [{"name": name, "arguments": arguments}]}
 
 
-def rule(*answers: dict[str, Any], match: tuple[str, ...] = (), again: bool = False) -> dict[str, Any]:
+def rule(
+    *answers: dict[str, Any], match: tuple[str, ...] = (), again: bool = False
+) -> dict[str, Any]:
     """Answers to the requests in which all of ``match`` occurs."""
     return {"match": list(match), "answers": list(answers), "again": again}
 

@@ -71,16 +71,19 @@ class ModelGate:
             AgentError: it did not go well; the message says why, and how often it was tried.
         """
         waits = self._backoff()
+        why = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._once(prompt, budget, on_text)
             except (ModelFault, CircuitOpen) as error:
-                asked_s = error.retry_after_s if isinstance(error, ModelFault) else None
+                asked_s = None
+                if isinstance(error, ModelFault):  # a circuit only tells of such
+                    why, asked_s = str(error), error.retry_after_s
                 if attempt == ATTEMPTS:
-                    raise AgentError(f"{error} (tried {ATTEMPTS} times)") from error
+                    raise AgentError(f"{why or error} (tried {ATTEMPTS} times)") from error
                 pause_s = max(waits.next_s(), asked_s or 0.0)
                 if pause_s > PATIENCE_S:
-                    raise AgentError(f"{error} (asks to wait {pause_s:.0f} s)") from error
+                    raise AgentError(f"{why} (asks to wait {pause_s:.0f} s)") from error
                 log.info("attempt %d, again in %.1f s: %s", attempt, pause_s, error)
                 if asked_s is not None:
                     self._not_before_s = max(self._not_before_s, self._clock_s() + asked_s)
