@@ -16,12 +16,42 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
+from orchestrator_core.tools.code_records import (
+    Diff,
+    Edits,
+    FileEdits,
+    FileText,
+    NodeSearchResult,
+    Outline,
+    Paths,
+    RewriteResult,
+    SearchResult,
+    Skipped,
+    Symbol,
+    Syntax,
+    SyntaxErrors,
+)
+from orchestrator_core.workspace.edits import TextEdit, apply_edits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.runtime.tool_pool import RustToolPool
+
+__all__ = [
+    "MOST",
+    "CodeTools",
+    "Documents",
+    "FileEdits",
+    "FileText",
+    "RewriteResult",
+    "SearchResult",
+    "Skipped",
+    "Symbol",
+    "SyntaxErrors",
+    "TextEdit",
+    "apply_edits",
+]
 
 T = TypeVar("T")
 
@@ -30,158 +60,6 @@ MOST = 100_000_000
 
 Documents = Mapping[str, str | None]
 """Texts by path that stand in for the files; ``None`` means that there is no such file."""
-
-
-class _Record(Struct, frozen=True, rename="camel"):
-    """A record of the tool protocol: camelCase on the wire."""
-
-
-class TextEdit(_Record, frozen=True):
-    """Characters ``start`` to ``end`` (exclusive) of the old text become ``new_text``."""
-
-    start: int
-    end: int
-    new_text: str
-
-
-class FileEdits(_Record, frozen=True):
-    """The edits to one file, ascending and not overlapping.
-
-    Attributes:
-        sha256: hash of the bytes (for a document: of its UTF-8 text) that the edits belong to.
-    """
-
-    path: str
-    sha256: str
-    edits: tuple[TextEdit, ...]
-
-
-class Skipped(_Record, frozen=True):
-    """A file that was left alone, and why."""
-
-    path: str
-    reason: str
-
-
-class RewriteResult(_Record, frozen=True):
-    """What a rewriting tool would change; nothing is written.
-
-    Attributes:
-        total: edits in all files.
-        selected: files that were looked at.
-    """
-
-    files: tuple[FileEdits, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    total: int = 0
-    selected: int = 0
-
-
-class Match(_Record, frozen=True):
-    """A match of a text search.
-
-    Attributes:
-        column: in characters; ``utf16_column`` in UTF-16 units.
-        byte_offset: of the match in the file, and ``end_byte_offset`` of its end.
-        text: the line or lines that it is on.
-        before: lines of context; so is ``after``.
-        patterns: in searches for many patterns, the indices of those that match here.
-    """
-
-    path: str
-    line: int
-    column: int
-    utf16_column: int
-    byte_offset: int
-    end_byte_offset: int
-    text: str
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    patterns: tuple[int, ...] = ()
-
-
-class SearchResult(_Record, frozen=True):
-    """Matches in the order of paths and texts.
-
-    Attributes:
-        files: files with a match.
-        selected: files that were looked at.
-        truncated: the limit left some out.
-    """
-
-    matches: tuple[Match, ...]
-    files: int
-    total: int
-    truncated: bool
-    selected: int = 0
-
-
-class NodeMatch(_Record, frozen=True):
-    """A node of a syntax tree that a pattern matches, and what its variables stand for."""
-
-    path: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    byte_offset: int
-    end_byte_offset: int
-    text: str
-    variables: dict[str, str | list[str]]
-
-
-class NodeSearchResult(_Record, frozen=True):
-    """Matches of a syntax-tree pattern; as :class:`SearchResult`."""
-
-    matches: tuple[NodeMatch, ...]
-    files: int
-    total: int
-    truncated: bool
-
-
-class SyntaxProblem(_Record, frozen=True):
-    """A place where a text does not parse; ``text`` is what stands there or is missing."""
-
-    line: int
-    column: int
-    text: str
-
-
-class SyntaxErrors(_Record, frozen=True):
-    """How many places of a file do not parse, and the first of them."""
-
-    count: int
-    first: SyntaxProblem | None = None
-
-
-class Symbol(_Record, frozen=True):
-    """A definition in a file; ``container`` is the dotted path of the classes around it."""
-
-    kind: str
-    name: str
-    line: int
-    column: int
-    end_line: int
-    container: str = ""
-
-
-class FileText(_Record, frozen=True):
-    """A file before and after; ``None`` means that it does not exist then."""
-
-    path: str
-    before: str | None
-    after: str | None
-
-
-def apply_edits(text: str, edits: Sequence[TextEdit]) -> str:
-    """``text`` with ``edits`` made; they are ascending and do not overlap."""
-    parts: list[str] = []
-    position = 0
-    for edit in edits:
-        parts += (text[position : edit.start], edit.new_text)
-        position = edit.end
-    parts.append(text[position:])
-    return "".join(parts)
 
 
 class CodeTools:
@@ -227,7 +105,7 @@ class CodeTools:
         }
         if root is not None:
             arguments["root"] = str(root)
-        return list((await self._call("glob", _Paths, arguments, documents)).paths)
+        return list((await self._call("glob", Paths, arguments, documents)).paths)
 
     async def grep(
         self,
@@ -354,7 +232,7 @@ class CodeTools:
         present = [path for path in wanted if documents.get(path, "") is not None]
         if not present:
             return {}
-        result = await self._call("syntax", _Syntax, {"paths": present}, documents)
+        result = await self._call("syntax", Syntax, {"paths": present}, documents)
         return {
             file.path: SyntaxErrors(file.errors, file.first[0] if file.first else None)
             for file in result.files
@@ -370,13 +248,13 @@ class CodeTools:
                     for f in batch
                 ]
                 arguments = {"files": pairs, "context": context}
-                diff = (await self._call("diff", _Diff, arguments)).diff
+                diff = (await self._call("diff", Diff, arguments)).diff
                 parts.append(diff if modified else _with_null_side(batch[0], diff))
         return "".join(parts)
 
     async def minimal_edits(self, before: str, after: str) -> tuple[TextEdit, ...]:
         """The smallest line-wise edits, trimmed to what differs, from ``before`` to ``after``."""
-        result = await self._call("edits", _Edits, {"before": before, "after": after})
+        result = await self._call("edits", Edits, {"before": before, "after": after})
         return result.files[0].edits
 
     async def outline(
@@ -387,7 +265,7 @@ class CodeTools:
         documents: Documents | None = None,
     ) -> dict[str, tuple[Symbol, ...]]:
         """The definitions of each selected file, in the order of its text."""
-        result = await self._call("outline", _Outline, _selection(globs, paths), documents)
+        result = await self._call("outline", Outline, _selection(globs, paths), documents)
         return {file.path: file.symbols for file in result.files}
 
     async def _call(
@@ -425,38 +303,3 @@ def _with_null_side(file: FileText, diff: str) -> str:
     old = "--- /dev/null" if file.before is None else old
     new = "+++ /dev/null" if file.after is None else new
     return f"{old}\n{new}\n{rest}"
-
-
-class _Paths(_Record, frozen=True):
-    paths: tuple[str, ...]
-
-
-class _Diff(_Record, frozen=True):
-    diff: str
-
-
-class _EditsOfFile(_Record, frozen=True):
-    edits: tuple[TextEdit, ...]
-
-
-class _Edits(_Record, frozen=True):
-    files: tuple[_EditsOfFile, ...]
-
-
-class _FileSyntax(_Record, frozen=True):
-    path: str
-    errors: int
-    first: tuple[SyntaxProblem, ...] = ()
-
-
-class _Syntax(_Record, frozen=True):
-    files: tuple[_FileSyntax, ...]
-
-
-class _FileOutline(_Record, frozen=True):
-    path: str
-    symbols: tuple[Symbol, ...]
-
-
-class _Outline(_Record, frozen=True):
-    files: tuple[_FileOutline, ...]
