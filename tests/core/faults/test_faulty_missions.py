@@ -15,17 +15,19 @@ import pytest
 
 from core.faults.os_faults import CALLS, environment
 
-TESTS = Path(__file__).parents[2]
 SWEEP = Path(__file__).with_name("sweep.py")
 
-STRIDES = {"open": 8, "write": 25, "fsync": 9, "rename": 2, "link": 2, "mkdir": 3, "unlink": 4}
+STRIDES = {"open": 9, "write": 25, "fsync": 10, "rename": 1, "link": 1, "mkdir": 1, "unlink": 1}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
 
 
 @pytest.fixture(scope="session")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    return {**environment(tmp_path_factory.mktemp("faults")), "PYTHONPATH": str(TESTS)}
+    return {
+        **environment(tmp_path_factory.mktemp("faults")),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
 
 
 def sweep(armed: Mapping[str, str], call: str, *choices: str) -> int:

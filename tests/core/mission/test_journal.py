@@ -271,9 +271,10 @@ def test_events_that_failed_stay_before_those_that_came_meanwhile(
 def test_events_that_came_during_a_failing_write_are_not_forgotten(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    appended = threading.Event()
+    writing, appended = threading.Event(), threading.Event()
 
     def fail_late(_database: sqlite3.Connection, _rows: list[group_writer.Row]) -> None:
+        writing.set()
         appended.wait(30)
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -281,9 +282,11 @@ def test_events_that_came_during_a_failing_write_are_not_forgotten(
     with Journal(folder) as journal:
         with monkeypatch.context() as failing:
             failing.setattr(group_writer, "_insert", fail_late)
-            futures = [journal.append(event("1")), journal.append(event("2"))]
+            first = journal.append(event("1"))
+            assert writing.wait(30)
+            second = journal.append(event("2"))
             appended.set()
-            for future in futures:
+            for future in (first, second):
                 assert isinstance(future.exception(30), JournalError)
         journal.flush(30)
 
