@@ -1,8 +1,9 @@
 """The settings: one schema for environment, editor and files.
 
 Sources, the later one wins: the defaults, ``[tool.opencode-orchestrator]`` in
-``pyproject.toml``, ``.opencode/orchestrator.toml``, the editor (``initializationOptions`` and
-``workspace/didChangeConfiguration``), and the feature flags of the environment.
+``pyproject.toml``, ``.opencode/orchestrator.toml``, the person's own file, the editor (``initializationOptions`` and
+``workspace/didChangeConfiguration``), and the feature flags of the environment. What concerns
+safety is different (:mod:`orchestrator_core.safety`): a workspace's files can only tighten it.
 
 A value that is not allowed is reported as an :class:`InvalidSetting` and replaced by its
 default: a mistake in one setting never stops the server.
@@ -17,6 +18,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from orchestrator_core.records import Mode
+from orchestrator_core.safety import (
+    BudgetLimits,
+    ConfinementMode,
+    PermissionRule,
+    stricter_mode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +138,13 @@ class Settings(Struct, frozen=True, rename="camel"):
         checks: commands that the Reviewer runs in trusted workspaces, each one shell line.
         check_timeout_s: how long one such command may take.
         log_level: what goes to stderr.
+        permissions: rules for what agents may do; see :class:`PermissionRule`.
+        workspace_permissions: those of the workspace's own files.
+        confinement: ``strict`` runs no command that cannot be confined, ``on`` confines as far
+            as the system can, ``off`` not at all.
+        network: whether commands may use the network.
+        pass_environment: variables that commands get although their names sound like secrets.
+        budget: what one mission may spend.
     """
 
     backend: str = "auto"
@@ -141,6 +155,12 @@ class Settings(Struct, frozen=True, rename="camel"):
     checks: tuple[str, ...] = ()
     check_timeout_s: Seconds = 600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    permissions: tuple[PermissionRule, ...] = ()
+    workspace_permissions: tuple[PermissionRule, ...] = ()
+    confinement: ConfinementMode = "on"
+    network: bool = False
+    pass_environment: tuple[str, ...] = ()
+    budget: BudgetLimits = msgspec.field(default_factory=BudgetLimits)
     limits: Limits = msgspec.field(default_factory=Limits)
     flags: Flags = msgspec.field(default_factory=Flags)
     cleanup: CleanupLimits = msgspec.field(default_factory=CleanupLimits)
@@ -192,6 +212,7 @@ def load(
     root: Path | None,
     *,
     editor: Mapping[str, Any] | None = None,
+    person: Path | None = None,
     environment: Mapping[str, str],
 ) -> tuple[Settings, list[InvalidSetting]]:
     """Read the settings of a workspace from all their sources.
@@ -199,6 +220,7 @@ def load(
     Args:
         root: the workspace's folder, or None where none is open.
         editor: the ``orchestrator`` section that the editor sent, if any.
+        person: the person's own settings file, for all workspaces.
         environment: usually ``os.environ``.
 
     Returns:
@@ -206,9 +228,18 @@ def load(
     """
     invalid: list[InvalidSetting] = []
     merged: dict[str, Any] = {}
-    for source, values in [*_file_sources(root, invalid), ("editor", editor or {})]:
-        _merge_valid(merged, dict(values), source, invalid)
+    cautions: list[dict[str, Any]] = []
+    for source, values in _file_sources(root, invalid):
+        cautious: dict[str, Any] = {}
+        _merge_valid(cautious, {k: v for k, v in values.items() if k in _SAFETY}, source, invalid)
+        cautions.append(cautious)
+        others = {k: v for k, v in values.items() if k not in _SAFETY}
+        _merge_valid(merged, others, source, invalid)
+    for source, values in (("your own settings", _read_toml(person, invalid)), ("editor", editor)):
+        _merge_valid(merged, dict(values or {}), source, invalid)
     settings = msgspec.convert(merged, Settings)
+    for cautious in cautions:
+        settings = _tightened(settings, cautious)
     flags = flags_from_environment(environment, settings.flags)
     return msgspec.structs.replace(settings, flags=flags), invalid
 
@@ -216,6 +247,29 @@ def load(
 def files_that_set(root: Path, key: str) -> list[str]:
     """The workspace's files that set ``orchestrator.<key>``: whoever wrote them decides it."""
     return [name for name, table in _file_sources(root, []) if key in table]
+
+
+_SAFETY = frozenset({"permissions", "confinement", "network", "passEnvironment", "budget"})
+
+
+def _tightened(settings: Settings, cautious: Mapping[str, Any]) -> Settings:
+    """The settings with what a workspace's file says about safety, where that is stricter.
+
+    It cannot grant what the person's settings and the defaults do not: not the network, not a
+    variable, not a higher limit. Its rules are kept apart until it is known whether the person
+    trusts the file.
+    """
+    rules = msgspec.convert(cautious.get("permissions", ()), tuple[PermissionRule, ...])
+    limits = BudgetLimits.unlimited() | cautious.get("budget", {})
+    return msgspec.structs.replace(
+        settings,
+        workspace_permissions=(*settings.workspace_permissions, *rules),
+        confinement=stricter_mode(
+            settings.confinement, cautious.get("confinement", settings.confinement)
+        ),
+        network=settings.network and cautious.get("network", True),
+        budget=settings.budget.tightened(msgspec.convert(limits, BudgetLimits)),
+    )
 
 
 def _file_sources(
@@ -226,17 +280,24 @@ def _file_sources(
     found: list[tuple[str, Mapping[str, Any]]] = []
     sections = (("tool", "opencode-orchestrator"), ())
     for name, section in zip(SETTINGS_FILES, sections, strict=True):
-        try:
-            table: Any = tomllib.loads((root / name).read_text("utf-8"))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as error:
-            invalid.append(InvalidSetting(name, "", f"cannot be read: {error}"))
-            continue
+        table = _read_toml(root / name, invalid, name)
         for key in section:
             table = _table(table).get(key, {})
         found.append((name, _table(table)))
     return found
+
+
+def _read_toml(file: Path | None, invalid: list[InvalidSetting], name: str = "") -> dict[str, Any]:
+    """A file's table; empty if there is none, or it cannot be read, which is noted."""
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        invalid.append(InvalidSetting(name or str(file), "", f"cannot be read: {error}"))
+        return {}
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -268,7 +329,7 @@ def _merge_valid(
 def _problem(path: Sequence[str], value: object) -> str | None:
     owner = _SECTIONS.get(path[0], Settings)
     names = msgspec.structs.fields(owner)
-    known = sorted(field.encode_name for field in names)
+    known = sorted(field.encode_name for field in names if field.name != "workspace_permissions")
     if path[-1] not in known or (len(path) == 1 and path[0] in _SECTIONS):
         return f"there is no such setting; known here: {', '.join(known)}"
     try:

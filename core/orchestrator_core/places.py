@@ -11,6 +11,11 @@ from msgspec import Struct
 APP = "opencode-orchestrator"
 
 
+def own_settings() -> Path:
+    """The person's own settings file, for all workspaces; it need not exist."""
+    return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "settings.toml"
+
+
 class Places(Struct, frozen=True):
     """The folders of one workspace. Nothing is created by naming them.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -27,7 +27,7 @@ _NAME = re.compile(
 )
 _NOT_SECRET = frozenset(
     """PWD OLDPWD SSH_AUTH_SOCK XDG_SESSION_ID XDG_SESSION_TYPE XDG_SESSION_CLASS DESKTOP_SESSION
-    XDG_SESSION_DESKTOP GPG_KEY SESSION_MANAGER KEYBOARD_KEY""".split()  # noqa: SIM905
+    XDG_SESSION_DESKTOP GPG_KEY SESSION_MANAGER""".split()  # noqa: SIM905
 )
 _SHORTEST = 6
 """A shorter value is a word of other texts as well: taking it out would spoil them."""
@@ -49,7 +49,7 @@ _FORMS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LABELLED = re.compile(
-    r"""(?P<label>\b(?:bearer|basic)\s+ | \bauthorization["']?\s*[:=]\s*["']?(?:token\s+)?
+    r"""(?P<label>\b(?:bearer|basic)\s+(?=[\w.~+/=-]*\d)(?=\S{12}) | \bauthorization["']?\s*[:=]\s*["']?(?:[a-z]+\s+)?
         | \bx-api-key["']?\s*[:=]\s*["']? | ://[^/\s:@]*:(?=[^/\s@]+@))
         (?P<value>[^\s"'@,;]{6,})""",
     re.VERBOSE | re.IGNORECASE,
@@ -96,9 +96,10 @@ class Redactor:
             case str():
                 return self.text(value)
             case dict():
-                return {key: self._clean(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-            case list() | tuple():
-                return [self._clean(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+                items = cast("dict[object, object]", value).items()
+                return {key: self._clean(item) for key, item in items}
+            case list():
+                return [self._clean(item) for item in cast("list[object]", value)]
             case _:
                 return value
 

@@ -70,6 +70,11 @@ class BudgetLimits(Struct, frozen=True, rename="camel"):
     seconds: Annotated[float, Meta(gt=0)] | None = 3600.0
     agents: Annotated[int, Meta(ge=1)] | None = 50
 
+    @staticmethod
+    def unlimited() -> dict[str, object]:
+        """No limit at all, as a settings table."""
+        return {field.encode_name: None for field in msgspec.structs.fields(BudgetLimits)}
+
     def tightened(self, other: BudgetLimits) -> BudgetLimits:
         """The lower limit of each measure."""
         return BudgetLimits(

@@ -32,6 +32,7 @@ from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
+from orchestrator_core.runtime.confinement import Confinement
 from orchestrator_core.runtime.polling import AdaptivePoller
 from orchestrator_core.runtime.process import kill_children
 from orchestrator_core.runtime.shutdown import ShutdownManager
@@ -153,7 +154,14 @@ class Services:
             code=code,
             lint=Linter(workspace.root),
             rename=Renamer(workspace, code),
-            shell=Shell(workspace.root, TrustStore(places.trust), pools.buffers),
+            shell=Shell(
+                workspace.root,
+                TrustStore(places.trust),
+                Confinement(program, settings.confinement, network=settings.network),
+                pools.buffers,
+                scratch=places.scratch,
+                passed=settings.pass_environment,
+            ),
         )
         disk = DiskApplier(workspace, pool.submit)
         journal = LazyJournal(places.project, pools.strings)

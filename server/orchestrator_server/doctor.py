@@ -13,6 +13,7 @@ from msgspec import Struct
 from orchestrator_core import __version__
 from orchestrator_core.config import FLAG_VARIABLES, load
 from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.places import own_settings
 from orchestrator_core.runtime.tool_pool import RustToolPool
 from orchestrator_core.services import beside_python, tool_server
 from orchestrator_core.workspace.documents import Workspace
@@ -41,7 +42,7 @@ async def diagnose(root: Path) -> list[Finding]:
         await _tool_server(),
         _workspace(root),
     ]
-    settings, invalid = load(root, environment=os.environ)
+    settings, invalid = load(root, person=own_settings(), environment=os.environ)
     flags = settings.flags
     on = [variable for variable, name in FLAG_VARIABLES.items() if getattr(flags, name)]
     off = [variable for variable in FLAG_VARIABLES if variable not in on]

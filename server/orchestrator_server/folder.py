@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.config import Settings, load
 from orchestrator_core.errors import OrchestratorError, WorkspaceError
+from orchestrator_core.places import own_settings
 from orchestrator_server.log import WorkspaceLog
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ class Folder:
 
     async def _load(self) -> None:
         self.settings, invalid = await asyncio.to_thread(
-            load, self.root, editor=self._editor_settings, environment=os.environ
+            load,
+            self.root,
+            editor=self._editor_settings,
+            person=own_settings(),
+            environment=os.environ,
         )
         self._report(self, invalid)
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from orchestrator_core.config import load
 from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
+from orchestrator_core.places import own_settings
 from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.clean import show_cleanup, show_restored
@@ -54,7 +55,7 @@ class Run:
     async def open(self) -> Orchestrator:
         """Construct the engine of the workspace."""
         Workspace(self.root)  # a folder that cannot be read is the first thing to say
-        settings, invalid = load(self.root, environment=os.environ)
+        settings, invalid = load(self.root, person=own_settings(), environment=os.environ)
         for problem in invalid:
             self.err.print(
                 f"{problem.source}: orchestrator.{problem.key}: {problem.message}; "

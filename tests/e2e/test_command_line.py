@@ -249,14 +249,24 @@ def test_results_are_the_same_with_a_flag_off(
     assert other["files_changed"] == report["files_changed"]
 
 
+def family_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def argv_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_signal_stops_the_mission_and_all_it_started(
     command: Command, shop: Path, environment: dict[str, str], tree, number: signal.Signals
 ) -> None:
     command("trust")
     before = tree()
-    started = shop.parent / "started"
-    line = f"run touch {started} && sleep 60"
+    line = "run sleep 61.5"
     process = await asyncio.create_subprocess_exec(
         *COMMAND,
         *("task", f"{REPLACE} then {line}", "--json", "--workspace", str(shop)),
@@ -264,9 +274,9 @@ async def test_signal_stops_the_mission_and_all_it_started(
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
-        while not started.exists():
+        while not any("61.5" in argv_of(child) for child in family_of(process.pid)):
             await asyncio.sleep(0.02)
-    family = psutil.Process(process.pid).children(recursive=True)
+    family = family_of(process.pid)
 
     process.send_signal(number)
     output, _ = await process.communicate()

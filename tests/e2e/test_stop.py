@@ -25,7 +25,7 @@ def endless(shop: Path, environment: dict[str, str]) -> str:
     """A task that changes a file and then runs until it is stopped; commands are trusted."""
     trust = [sys.executable, "-m", "orchestrator_server.cli", "trust", "--workspace", str(shop)]
     subprocess.run(trust, env=environment, check=True, capture_output=True)
-    return f"{REPLACE} then run touch {shop.parent}/started && sleep 600"
+    return f"{REPLACE} then run sleep 600"
 
 
 def command_line(process: psutil.Process) -> str:
@@ -38,13 +38,13 @@ def command_line(process: psutil.Process) -> str:
 
 async def running(editor: FakeEditor) -> list[psutil.Process]:
     """Wait until the endless command runs; answer its processes."""
-    started = editor.root.parent / "started"
-    async with asyncio.timeout(20):
-        while not started.exists():
-            await asyncio.sleep(0.02)
     server = psutil.Process(editor.process.pid)
-    sleeps = [p for p in server.children(recursive=True) if "sleep 600" in command_line(p)]
-    assert sleeps
+    sleeps: list[psutil.Process] = []
+    async with asyncio.timeout(20):
+        while not sleeps:
+            await asyncio.sleep(0.02)
+            family = server.children(recursive=True)
+            sleeps = [p for p in family if command_line(p) == "sleep 600"]
     return sleeps
 
 

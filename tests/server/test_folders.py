@@ -62,9 +62,7 @@ def test_missions_of_a_folder_that_is_closed_are_cancelled_and_reported(
     left, right = folders
     trust(tmp_path, left)
     with RealServer(tmp_path, left, right) as server:
-        running = server.ask_command(
-            "/task", "run touch ../started && sleep 600", {"folder": "left", "wait": True}
-        )
+        running = server.ask_command("/task", "run sleep 600", {"folder": "left", "wait": True})
         server.event("taskStarted")
         sleeps = wait_until(
             lambda: [p for p in server.family() if "sleep" in p.name() and p.is_running()]

@@ -46,7 +46,11 @@ async def run(
     scratch = await context.pool.submit(ScratchCopy, root, files, texts, context.scratch)
     try:
         result = await shell.run(
-            command, cwd=scratch.path, timeout_s=context.timeout_s, named_in=named_in
+            command,
+            cwd=scratch.path,
+            writable=[scratch.path, *await context.pool.submit(scratch.build_folders)],
+            timeout_s=context.timeout_s,
+            named_in=named_in,
         )
         notes: list[str] = []
         if result.exit_code == 0:

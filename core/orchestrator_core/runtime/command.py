@@ -67,6 +67,7 @@ class CommandResult(Struct, frozen=True):
         exit_code: negative for the signal that ended it.
         output: the end of stdout and stderr, in the order they were written.
         truncated: whether the beginning of the output was dropped.
+        confined: what kept the command from the rest of the system, in a few words.
     """
 
     outcome: Literal["exited", "timed out", "cancelled"]
@@ -74,6 +75,7 @@ class CommandResult(Struct, frozen=True):
     output: str
     truncated: bool
     duration_s: float
+    confined: str = ""
 
 
 def run_command(
@@ -99,7 +101,7 @@ def run_command(
     Raises:
         ToolUnavailable: the program cannot be started.
     """
-    argv = _shell(command) if isinstance(command, str) else command
+    argv = shell_argv(command) if isinstance(command, str) else command
     started = time.monotonic()
     output = _Output(on_output, keep_bytes)
     buffers = BufferPool(0) if buffers is None else buffers
@@ -141,7 +143,8 @@ class _Output:
             self._on_text(text)
 
 
-def _shell(line: str) -> list[str]:
+def shell_argv(line: str) -> list[str]:
+    """The program and arguments that run a shell line."""
     if sys.platform == "win32":
         return [os.environ.get("COMSPEC", "cmd.exe"), "/d", "/s", "/c", line]
     return ["/bin/sh", "-c", line]

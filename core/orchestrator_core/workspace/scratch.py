@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ABSENT = frozenset({".git", ".opencode"})
+_INSTALLED = frozenset({"node_modules", "vendor", "site-packages"})
+_CACHES = frozenset(
+    """.pytest_cache .mypy_cache .ruff_cache .hypothesis .cache .tox .nox .gradle .next .nuxt .turbo
+    .parcel-cache .svelte-kit .build .dart_tool""".split()  # noqa: SIM905 (words read better in a row)
+)
 
 Signature = tuple[int, int, int]
 
@@ -45,6 +50,8 @@ class ScratchCopy:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
         self._made: dict[str, Signature] = {}
+        self._root = root.resolve()
+        self._links: list[Path] = []
         try:
             self._fill(root, files, texts)
         except BaseException:
@@ -60,6 +67,22 @@ class ScratchCopy:
     def remove(self) -> None:
         """Delete the copy; what its links lead to stays. Repeating it does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def build_folders(self) -> list[Path]:
+        """The workspace's own folders for what builds and tests leave behind, linked in the copy.
+
+        Commands may write there. Not among them: installed packages and hidden folders, which
+        hold what runs later, and links that lead out of the workspace.
+        """
+        found = (link.resolve() for link in self._links if link.is_dir())
+        return [
+            folder
+            for folder in found
+            if folder.is_relative_to(self._root)
+            and (folder.name in _CACHES or not folder.name.startswith("."))
+            and folder.name not in _INSTALLED
+            and not (folder / "pyvenv.cfg").exists()
+        ]
 
     def changed(self, files: Iterable[str]) -> list[str]:
         """Which of ``files``, found in the copy now, are new or differ from when it was made."""
@@ -107,6 +130,7 @@ class ScratchCopy:
                 gone = (inside / entry.name).as_posix() in texts
                 if entry.name not in _ABSENT and not gone and not os.path.lexists(link):
                     link.symlink_to(entry.path)
+                    self._links.append(link)
 
 
 def _signature(file: Path) -> Signature:

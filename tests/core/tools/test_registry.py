@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_core.errors import ToolRejected, ToolTimeout, UntrustedWorkspace
-from orchestrator_core.tools.lint import Linter
+from orchestrator_core.runtime.confinement import Confinement
+from orchestrator_core.tools.lint import Linter, program
 from orchestrator_core.tools.registry import Permission, Tool, ToolRegistry
 from orchestrator_core.tools.rename import Renamer
 from orchestrator_core.tools.shell import Shell
@@ -33,7 +34,12 @@ async def registry(
     (root / "a.py").write_text("def load():\n    pass\n")
     store = TrustStore(tmp_path / "trust.json")
     with Linter(root) as lint:
-        toolbox = Toolbox(code, lint, Renamer(Workspace(root), code), Shell(root, store))
+        toolbox = Toolbox(
+            code,
+            lint,
+            Renamer(Workspace(root), code),
+            Shell(root, store, Confinement(program("opencode-tool-server"))),
+        )
         yield await ToolRegistry.of(pool, toolbox)
 
 

@@ -9,8 +9,14 @@ import psutil
 import pytest
 
 from orchestrator_core.errors import UntrustedWorkspace
+from orchestrator_core.runtime.confinement import Confinement
+from orchestrator_core.tools.lint import program
 from orchestrator_core.tools.shell import Shell
 from orchestrator_core.tools.trust import TrustStore
+
+
+def confined(root: Path, store: TrustStore) -> Shell:
+    return Shell(root, store, Confinement(program("opencode-tool-server")))
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def test_the_store_is_readable_by_its_owner_only(store: TrustStore, root: Path) 
 
 
 async def test_a_command_runs_in_a_trusted_workspace(store: TrustStore, root: Path) -> None:
-    shell = Shell(root, store)
+    shell = confined(root, store)
     assert not shell.trusted
     with pytest.raises(UntrustedWorkspace, match="nobody has trusted"):
         await shell.run(f"touch {root}/made")
@@ -96,7 +102,7 @@ async def test_a_command_runs_in_a_trusted_workspace(store: TrustStore, root: Pa
 async def test_a_command_of_a_file_that_changed_is_refused(store: TrustStore, root: Path) -> None:
     (root / "plan.md").write_text("run make")
     store.trust(root, ["plan.md"])
-    shell = Shell(root, store)
+    shell = confined(root, store)
     assert (await shell.run("true", named_in=["plan.md"])).exit_code == 0
     (root / "plan.md").write_text("run rm")
     with pytest.raises(UntrustedWorkspace, match=r"plan\.md changed"):
@@ -114,7 +120,7 @@ async def test_cancelling_ends_the_command_before_it_returns(store: TrustStore, 
         loop.call_soon_threadsafe(started.set)
 
     task = asyncio.create_task(
-        Shell(root, store).run("sleep 60 & echo $!; wait", on_output=on_output)
+        confined(root, store).run("sleep 60 & echo $!; wait", on_output=on_output)
     )
     await asyncio.wait_for(started.wait(), 10)
     task.cancel()
@@ -126,5 +132,5 @@ async def test_cancelling_ends_the_command_before_it_returns(store: TrustStore, 
 
 async def test_the_deadline_of_a_command_is_an_outcome(store: TrustStore, root: Path) -> None:
     store.trust(root)
-    result = await Shell(root, store).run("sleep 60", timeout_s=0.1)
+    result = await confined(root, store).run("sleep 60", timeout_s=0.1)
     assert result.outcome == "timed out"
