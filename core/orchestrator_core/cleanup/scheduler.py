@@ -37,6 +37,7 @@ class CleanupScheduler:
         submit: runs a function in a thread of the worker pool.
         notice: tells the person something, on the loop.
         uniform: a number from 0 to 1, for the first moment.
+        grace_s: how long the end waits for a pass to finish before it cuts it short.
     """
 
     def __init__(
@@ -46,12 +47,16 @@ class CleanupScheduler:
         notice: Callable[[str], None],
         *,
         uniform: Callable[[], float] = random.random,
+        grace_s: float = 1.0,
     ) -> None:
         self._cleaner = cleaner
         self._submit = submit
         self._notice = notice
         self._uniform = uniform
-        self._nudged = asyncio.Event()
+        self._grace_s = grace_s
+        self._wake = asyncio.Event()
+        self._wanted = False
+        self._ending = False
         self._stopping = threading.Event()
         self._told = ""
         self._to_tell = ""
@@ -67,31 +72,40 @@ class CleanupScheduler:
 
     def start(self) -> None:
         """Begin. Idempotent."""
-        if self._task is None and not self._stopping.is_set():
+        if self._task is None and not self._ending:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="cleanup")
 
     def nudge(self) -> None:
         """Run what is due now: a mission ended, say. Call it in the loop's thread."""
         self.start()
-        self._nudged.set()
+        self._wanted = True
+        self._wake.set()
 
     async def stop(self) -> None:
-        """End; a pass that is running ends before its next removal. Idempotent."""
-        self._stopping.set()
-        self._nudged.set()
+        """End; a pass that is running has a moment, and then ends before its next removal.
+
+        Idempotent.
+        """
+        self._ending = True
+        self._wake.set()
         task, self._task = self._task, None
-        if task is not None:
-            await asyncio.wait([task])
+        if task is None:
+            return
+        await asyncio.wait([task], timeout=self._grace_s)
+        self._stopping.set()
+        await asyncio.wait([task])
 
     async def _run(self) -> None:
         pause_s = self._uniform() * JITTER_S
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
-                    await self._nudged.wait()
-            self._nudged.clear()
-            if self._stopping.is_set():
+                    await self._wake.wait()
+            if self._ending and not self._wanted:
                 return
+            self._wanted = False
+            if not self._ending:
+                self._wake.clear()
             try:
                 pause_s = max(_LEAST_PAUSE_S, await self._submit(self._run_due))
             except Exception:
