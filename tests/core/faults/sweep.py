@@ -1,8 +1,8 @@
-"""Missions on a failing system: ``sweep.py FOLDER CALL once|ever STRIDE [ERROR]``.
+"""Missions on a failing system: ``sweep.py FOLDER once|ever ERROR CALL=STRIDE…``.
 
-The first call of the kind fails, in the next mission the second (or one ``STRIDE`` later), and so
-on until a mission passes without one. Without ``ERROR`` each mission has another. Prints how many
-missions ran.
+Of each kind of call the first fails, in the next mission the one ``STRIDE`` later, and so on until
+a mission passes without one. With ``any`` for ``ERROR`` each mission has another. Prints how many
+missions ran for each kind.
 """
 
 from __future__ import annotations
@@ -158,9 +158,9 @@ async def recover(root: Path) -> None:
         assert tree(root) == OLD, tree(root)
 
 
-def sweep(folder: Path, call: str, times: str, stride: str, *errors: str) -> int:
+def sweep(folder: Path, times: str, name: str, call: str, stride: str) -> int:
     """Run missions until one passes; answers how many."""
-    numbers = [getattr(errno, name) for name in errors] or ERRORS
+    numbers = ERRORS if name == "any" else [getattr(errno, name)]
     for number, at in enumerate(itertools.count(1, int(stride)), 1):
         case = folder / "case"
         root = case / "root"
@@ -183,4 +183,5 @@ def sweep(folder: Path, call: str, times: str, stride: str, *errors: str) -> int
 
 if __name__ == "__main__":
     logging.disable()  # each fault is logged, as it should be
-    print(sweep(Path(sys.argv[1]), *sys.argv[2:]))
+    _, where, often, wanted, *calls = sys.argv
+    print(*(sweep(Path(where), often, wanted, *each.split("=")) for each in calls))
