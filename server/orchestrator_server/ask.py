@@ -8,7 +8,6 @@ from lsprotocol import types as lsp
 from msgspec import Struct
 from pygls.exceptions import JsonRpcException
 
-from orchestrator_core.agents.verbs import VERB_HELP
 from orchestrator_core.errors import TaskTextError
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ async def ask_for_task(server: HardenedServer, engine: Orchestrator) -> Answer |
             )
         )
     except JsonRpcException as error:
+        from orchestrator_core.agents.verbs import VERB_HELP  # noqa: PLC0415 - after initialize
+
         raise TaskTextError(
             "what should be done? Pass the task as the command's first argument, for example:\n"
             + "\n".join(f"  {example}" for example in VERB_HELP.values())

@@ -29,14 +29,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator_core.mission.plan_document import FILE, MARKER_OF, PlanDocument, fold
 from orchestrator_core.mission.plan_reader import PlanReader
+from orchestrator_core.primitives.string_pool import ROLES
 from orchestrator_core.records import Plan, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from orchestrator_core.errors import TaskTextError
-
-ROLES = ("commander", "planner", "worker", "reviewer")
 
 StateKey = str | tuple[str, int]
 """A task's or step's id, or a task's id with the number of its step, from 0."""

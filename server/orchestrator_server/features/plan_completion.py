@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types as lsp
 from msgspec import Struct
 
-from orchestrator_core.mission.plan_language import ROLES
+from orchestrator_core.primitives.string_pool import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
