@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core import __version__
+from orchestrator_core.agents.builtin import NAME as BUILTIN
+from orchestrator_core.agents.choice import AUTO, preferred, survey
 from orchestrator_core.config import FLAG_VARIABLES, load
 from orchestrator_core.errors import OrchestratorError
-from orchestrator_core.places import own_settings
+from orchestrator_core.places import Places, own_settings
 from orchestrator_core.runtime.tool_pool import RustToolPool
 from orchestrator_core.services import beside_python, tool_server
+from orchestrator_core.tools.trust import TrustStore
 from orchestrator_core.workspace.documents import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from orchestrator_core.agents.choice import Offer
 
 _DISTRIBUTIONS = ("pygls", "lsprotocol", "msgspec", "psutil")
 
@@ -54,8 +59,24 @@ async def diagnose(root: Path) -> list[Finding]:
             "; ".join(f"{p.source} {p.key}: {p.message}" for p in invalid) or "valid",
         )
     )
-    findings.append(Finding("backend builtin", True, "answers; needs no model and no network"))
-    return findings
+    trust = TrustStore(Places.of(root).trust)
+    offers = await asyncio.to_thread(survey, settings, root, trust, os.environ)
+    return findings + list(_backends(offers, settings.backend))
+
+
+def _backends(offers: Sequence[Offer], setting: str) -> Iterator[Finding]:
+    """What there is to plan and work with, and what will be used."""
+    for offer in offers:
+        there = "" if offer.usable else "not used: "
+        yield Finding(f"backend {offer.name}", True, there + offer.detail)
+    chosen = preferred(offers, setting)
+    if setting == AUTO and chosen.name == BUILTIN:
+        detail = "builtin: tasks in the verb language; any other text needs a model"
+    elif setting == AUTO:
+        detail = f"builtin for the verb language, {chosen.name} for any other text"
+    else:
+        detail = f"{chosen.name}: {chosen.detail}"
+    yield Finding("backend in use", chosen.usable, f"orchestrator.backend = {setting}: {detail}")
 
 
 def _distributions() -> Iterator[Finding]:

@@ -57,8 +57,9 @@ def usage() -> str:
     lines = [opening]
     lines += [f"  {name:<{width}}  {example}" for name, example in VERB_HELP.items()]
     lines.append(
-        "A task in plain words needs a model: name its backend with `--backend NAME` or in the"
-        " setting `orchestrator.backend`."
+        "A task in plain words needs a model: name one in `orchestrator.model.name`, and its key in"
+        " the environment (`opencode-orchestrator doctor` shows what is found); a backend is chosen"
+        " with `--backend NAME` or in the setting `orchestrator.backend`."
     )
     return "\n".join(lines)
 
