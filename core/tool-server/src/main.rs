@@ -16,6 +16,7 @@ mod pattern;
 mod room;
 mod rpc;
 mod search;
+mod session;
 mod syntax_tree;
 mod text;
 mod tools;

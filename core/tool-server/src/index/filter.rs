@@ -9,7 +9,7 @@ use ignore::types::{Types, TypesBuilder};
 use super::rules::Verdict;
 use super::tree::last_name;
 use crate::failure::{Failure, Outcome};
-use crate::workspace::Selection;
+use crate::session::Selection;
 
 pub struct Filter {
     /// What this was made from.

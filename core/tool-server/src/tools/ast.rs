@@ -13,9 +13,9 @@ use crate::failure::{Failure, Outcome};
 use crate::index::grams::Needs;
 use crate::language::Language;
 use crate::rpc::Cancel;
+use crate::session::{Selection, Session, Source};
 use crate::syntax_tree::Parsed;
 use crate::text::Text;
-use crate::workspace::{Selection, Session, Source};
 
 pub type Match<'t> = NodeMatch<'t, Parsed>;
 

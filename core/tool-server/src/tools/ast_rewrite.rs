@@ -14,8 +14,9 @@ use crate::args::Args;
 use crate::failure::{Failure, Outcome};
 use crate::room::Room;
 use crate::rpc::Cancel;
+use crate::session::{Selection, Session, Source};
 use crate::text::Text;
-use crate::workspace::{Selection, Session, Source, Workspaces};
+use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {
     name: "ast_rewrite",

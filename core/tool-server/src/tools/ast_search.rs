@@ -12,8 +12,9 @@ use crate::args::Args;
 use crate::failure::Outcome;
 use crate::room::{MAX_ANSWER_BYTES, RECORD_BYTES, Room};
 use crate::rpc::Cancel;
+use crate::session::{Selection, Session};
 use crate::text::Locator;
-use crate::workspace::{Selection, Session, Workspaces};
+use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {
     name: "ast_search",

@@ -10,8 +10,9 @@ use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
 use crate::rpc::Cancel;
+use crate::session::Selection;
 use crate::text::Unfit;
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {
     name: "file_stats",

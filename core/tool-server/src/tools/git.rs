@@ -13,7 +13,8 @@ use crate::args::Args;
 use crate::failure::{Failure, Outcome};
 use crate::room::MAX_ANSWER_BYTES;
 use crate::rpc::Cancel;
-use crate::workspace::{Workspaces, relative};
+use crate::session::relative;
+use crate::workspace::Workspaces;
 
 const POLL: Duration = Duration::from_millis(5);
 

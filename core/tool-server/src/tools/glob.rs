@@ -8,7 +8,8 @@ use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::rpc::Cancel;
-use crate::workspace::{Selection, Source, Workspaces};
+use crate::session::{Selection, Source};
+use crate::workspace::Workspaces;
 
 const DEFAULT_LIMIT: usize = 100_000;
 

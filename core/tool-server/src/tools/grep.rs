@@ -16,8 +16,9 @@ use crate::pattern::{Syntax, compile, has_text_anchor};
 use crate::room::{MAX_ANSWER_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, Found, searcher};
+use crate::session::{Selection, Session, Source};
 use crate::text::Text;
-use crate::workspace::{Selection, Session, Source, Workspaces};
+use crate::workspace::Workspaces;
 
 pub const MAX_LIMIT: usize = 100_000_000;
 pub const DEFAULT_LIMIT: usize = 1000;

@@ -9,7 +9,8 @@ use crate::failure::Outcome;
 use crate::index::grams::Needs;
 use crate::pattern::{Syntax, compile, has_text_anchor};
 use crate::rpc::Cancel;
-use crate::workspace::{Selection, Workspaces};
+use crate::session::Selection;
+use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {
     name: "multi_grep",

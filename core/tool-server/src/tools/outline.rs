@@ -11,8 +11,9 @@ use crate::failure::Outcome;
 use crate::language::Language;
 use crate::room::{RECORD_BYTES, Room};
 use crate::rpc::Cancel;
+use crate::session::Selection;
 use crate::text::{Locator, Text};
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::Workspaces;
 
 /// Deeper nesting is not looked into.
 const MAX_DEPTH: usize = 200;

@@ -17,8 +17,9 @@ use crate::pattern::{Syntax, compile};
 use crate::room::Room;
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, searcher};
+use crate::session::Selection;
 use crate::text::Text;
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {
     name: "replace",

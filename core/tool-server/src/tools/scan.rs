@@ -8,8 +8,8 @@ use crate::index::grams::Needs;
 use crate::index::store::Candidate;
 use crate::room::Room;
 use crate::rpc::{Cancel, locked};
+use crate::session::{Session, Source};
 use crate::text::Text;
-use crate::workspace::{Session, Source};
 
 /// Work above either of these is shared among the cores; below, several calls at once keep
 /// them busy better than the parts of one.

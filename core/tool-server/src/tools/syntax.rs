@@ -9,8 +9,9 @@ use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
 use crate::rpc::Cancel;
+use crate::session::Selection;
 use crate::text::{Locator, Text};
-use crate::workspace::{Selection, Workspaces};
+use crate::workspace::Workspaces;
 
 /// How many errors of a file are described; all are counted.
 const DESCRIBED: usize = 5;
