@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.agents.chat import ChatModel
+    from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -100,6 +101,7 @@ class Orchestrator:
         services: what the missions run on; closed with it.
         backends: who plans and works besides those that are there anyway.
         editor_model: the editor's own model, if it offers one.
+        asker: whoever can ask the person what an agent may do; nobody by default.
     """
 
     def __init__(
@@ -107,13 +109,18 @@ class Orchestrator:
         services: Services,
         backends: Iterable[Backend] = (),
         editor_model: ChatModel | None = None,
+        asker: Asker | None = None,
     ) -> None:
         self._services = services
         self._missions: dict[str, Mission] = {}
         self._conducting: set[asyncio.Task[None]] = set()
         services.shutdown.register("missions", self._end_missions, priority=1)
         self._backends = Backends(
-            services.engine, TrustStore(services.places.trust), backends, editor=editor_model
+            services.engine,
+            TrustStore(services.places.trust),
+            backends,
+            editor=editor_model,
+            asker=asker,
         )
         services.shutdown.register("backends", self._backends.close)
 
@@ -128,6 +135,7 @@ class Orchestrator:
         places: Places | None = None,
         on_owned: Callable[[], None] = lambda: None,
         editor_model: ChatModel | None = None,
+        asker: Asker | None = None,
     ) -> Self:
         """Construct everything that the missions of a workspace need.
 
@@ -139,6 +147,7 @@ class Orchestrator:
             places: where state lies.
             on_owned: called in a thread once this process owns the workspace's journal.
             editor_model: the editor's own model, if it offers one.
+            asker: whoever can ask the person what an agent may do; nobody by default.
 
         Raises:
             WorkspaceError: the folder does not exist or cannot be read.
@@ -147,7 +156,7 @@ class Orchestrator:
         """
         services = await Services.open(root, settings, listener, applier=applier, places=places)
         services.on_owned = on_owned
-        return cls(services, editor_model=editor_model)
+        return cls(services, editor_model=editor_model, asker=asker)
 
     @property
     def workspace(self) -> Workspace:
@@ -521,7 +530,7 @@ class Orchestrator:
             self._missions.pop(mission.id, None)
             self._services.overviews.forget()
         took_s = round(time.monotonic() - started, 3)
-        stats = await services.look()
+        stats = {**await services.look(), **self._backends.ended(mission.id)}
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
 
     def _backend(self, request: MissionRequest) -> Backend:

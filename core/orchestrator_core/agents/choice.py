@@ -8,14 +8,16 @@ editor's model, a configured API or local server, an agent on PATH.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.agents.grammar import check_step
 from orchestrator_core.agents.model_backend import ModelBackend
+from orchestrator_core.agents.permission_gate import NobodyToAsk
 from orchestrator_core.errors import RequestError
 from orchestrator_core.records import Step, TaskState
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.agents.chat import ChatModel
+    from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.config import Settings
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.engine import Engine
@@ -41,10 +44,6 @@ class Offer(Struct, frozen=True):
     name: str
     usable: bool
     detail: str
-
-
-class _Closing(Protocol):
-    async def close(self) -> None: ...
 
 
 def survey(
@@ -86,6 +85,7 @@ class Backends:
         trust: which files' words count.
         own: further backends, by their names.
         editor: the editor's model, if it offers one.
+        asker: whoever can ask the person; nobody by default.
         environment: has the keys.
     """
 
@@ -96,6 +96,7 @@ class Backends:
         own: Iterable[Backend] = (),
         *,
         editor: ChatModel | None = None,
+        asker: Asker | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._engine = engine
@@ -104,7 +105,8 @@ class Backends:
         self._environment = os.environ if environment is None else environment
         builtin: Backend = BuiltinBackend(engine.toolbox)
         self._made = {backend.name: backend for backend in (builtin, *own)}
-        self._open: list[_Closing] = []
+        self._asker = asker or NobodyToAsk()
+        self._models: list[ModelBackend] = []
 
     def offers(self) -> list[Offer]:
         """What is there. Blocks on the disk."""
@@ -138,8 +140,17 @@ class Backends:
 
     async def close(self) -> None:
         """Give up what the backends hold."""
-        while self._open:
-            await self._open.pop().close()
+        while self._models:
+            await self._models.pop().close()
+
+    def ended(self, mission_id: str) -> dict[str, object]:
+        """What a mission that has ended spent on models, for its figures; forgotten with that."""
+        figures: dict[str, object] = {}
+        for backend in self._models:
+            if (spent := backend.spent(mission_id)) is not None:
+                figures["spent"] = msgspec.to_builtins(spent)
+                backend.forget(mission_id)
+        return figures
 
     def _make(self, name: str) -> Backend:
         if name == EDITOR and self._editor is not None:
@@ -163,6 +174,6 @@ class Backends:
         raise RequestError(f"there is no backend {name!r}; there is: {known}")
 
     def _on(self, name: str, model: ChatModel) -> ModelBackend:
-        backend = ModelBackend.on(name, self._engine, model)
-        self._open.append(backend)
+        backend = ModelBackend.on(name, self._engine, model, self._asker)
+        self._models.append(backend)
         return backend

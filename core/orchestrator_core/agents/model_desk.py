@@ -10,22 +10,24 @@ from msgspec import Struct
 from orchestrator_core.agents.budget import Budget
 from orchestrator_core.agents.conversation import Conversation
 from orchestrator_core.agents.desk import Rights
-from orchestrator_core.agents.permission_gate import NobodyToAsk, PermissionGate
+from orchestrator_core.agents.permission_gate import PermissionGate
 from orchestrator_core.agents.permissions import Permissions
 from orchestrator_core.agents.roles import system_prompt
 from orchestrator_core.agents.tool_calls import RegistryTools
 from orchestrator_core.agents.untrusted import Marker
+from orchestrator_core.config import files_that_set
 from orchestrator_core.redaction import Redactor
-from orchestrator_core.safety import BudgetLimits
 from orchestrator_core.tools.code import FileText
 from orchestrator_core.tools.registry import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from orchestrator_core.agents.budget import Spent
     from orchestrator_core.agents.chat import ToolCall
     from orchestrator_core.agents.desk import Desk
     from orchestrator_core.agents.model_gate import ModelGate
+    from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.agents.roles import Role
     from orchestrator_core.config import ModelSettings
     from orchestrator_core.mission.engine import Engine
@@ -48,13 +50,15 @@ class ModelDesk:
     Args:
         engine: the workspace's services.
         gate: the way to the model.
+        asker: whoever can ask the person.
     """
 
-    def __init__(self, engine: Engine, gate: ModelGate) -> None:
+    def __init__(self, engine: Engine, gate: ModelGate, asker: Asker) -> None:
         self._engine = engine
         self._gate = gate
+        self._asker = asker
         self._budgets: dict[str, Budget] = {}
-        self._permissions = PermissionGate(NobodyToAsk())
+        self._gates: dict[str, PermissionGate] = {}
         self._redactor = Redactor(os.environ)
 
     @property
@@ -84,19 +88,34 @@ class ModelDesk:
 
     def budget(self, mission_id: str) -> Budget:
         """The budget of a mission; a plan that belongs to none has one of its own."""
+        limits = self._engine.settings.budget
         if not mission_id:
-            return Budget(BudgetLimits())
-        return self._budgets.setdefault(mission_id, Budget(BudgetLimits()))
+            return Budget(limits)
+        return self._budgets.setdefault(mission_id, Budget(limits))
 
     def rights(
-        self, *, read_only: bool = False, files: Sequence[str] = (), source: str = "the role"
+        self,
+        mission_id: str,
+        *,
+        read_only: bool = False,
+        files: Sequence[str] = (),
+        source: str = "the role",
     ) -> Rights:
-        """What an agent may do in the workspace."""
-        permissions = Permissions.of(self.workspace)
+        """What an agent of a mission may do in the workspace. Blocks on the disk."""
+        settings, root = self._engine.settings, self.workspace.root
+        own = settings.workspace_permissions
+        named_in = files_that_set(root, "permissions") if own else []
+        permissions = Permissions.of(
+            self.workspace,
+            settings.permissions,
+            own,
+            workspace_trusted=bool(named_in) and self.toolbox.shell.trusts(named_in),
+        )
         if read_only or files:
             only = (Permission.READ,) if read_only else None
             permissions = permissions.narrowed(source=source, permissions=only, files=files)
-        return Rights(permissions, self._permissions)
+        gate = self._gates.setdefault(mission_id, PermissionGate(self._asker))
+        return Rights(permissions, gate)
 
     async def converse(
         self, role: Role, budget: Budget, say: Callable[[str], None] = lambda _: None
@@ -130,6 +149,12 @@ class ModelDesk:
     def forget(self, mission_id: str) -> None:
         """A mission has ended."""
         self._budgets.pop(mission_id, None)
+        self._gates.pop(mission_id, None)
+
+    def spent(self, mission_id: str) -> Spent | None:
+        """What a mission has spent; None where it has called no model."""
+        budget = self._budgets.get(mission_id)
+        return budget.spent() if budget else None
 
 
 def _told(call: ToolCall) -> str:

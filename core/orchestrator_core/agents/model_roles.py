@@ -15,7 +15,6 @@ from orchestrator_core.workspace.draft import Draft
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator_core.agents.budget import Budget
     from orchestrator_core.agents.model_desk import ModelDesk
     from orchestrator_core.mission.agent import MissionRequest, TaskContext
     from orchestrator_core.records import Plan, Receipt, Task
@@ -49,7 +48,7 @@ class ModelPlanner:
         if not request.text.strip():
             raise TaskTextError("the task is empty: say what is to be done")
         said = f"The request:\n\n{request.text.strip()}"
-        return await self._write(said, self._desk.budget(request.mission_id))
+        return await self._write(said, request.mission_id)
 
     async def divide(self, task: Task) -> tuple[Task, ...]:
         """Split a task, or leave it whole; see :class:`~mission.agent.Planner`."""
@@ -58,14 +57,15 @@ class ModelPlanner:
             "tasks change no other files than it may; a plan of one task leaves it whole.\n\n"
             f"{described(task)}"
         )
-        parts = (await self._write(said, self._desk.budget(""))).tasks
+        parts = (await self._write(said, "")).tasks
         return parts if len(parts) > 1 else ()
 
-    async def _write(self, said: str, budget: Budget) -> Plan:
+    async def _write(self, said: str, mission_id: str) -> Plan:
         """Have the model write a plan until it can be read, a few times at most."""
         desk = self._desk
-        talk = await desk.converse("planner", budget)
-        place = Desk(Draft(desk.workspace), desk.toolbox, desk.pool, desk.rights(read_only=True))
+        talk = await desk.converse("planner", desk.budget(mission_id))
+        rights = await desk.pool.submit(desk.rights, mission_id, read_only=True)
+        place = Desk(Draft(desk.workspace), desk.toolbox, desk.pool, rights)
         tools = desk.tools(place, talk, read_only=True)
         problems = ""
         for _ in range(PLANS):
@@ -113,7 +113,9 @@ class ModelWorker:
         budget = desk.budget(context.mission_id)
         with budget.agent():
             talk = await desk.converse("worker", budget, context.say)
-            rights = desk.rights(files=task.files, source=f"task {task.id}")
+            rights = await desk.pool.submit(
+                desk.rights, context.mission_id, files=task.files, source=f"task {task.id}"
+            )
             place = Desk(
                 context.draft,
                 context.toolbox,
@@ -142,7 +144,8 @@ class ModelCritic:
         desk = self._desk
         budget = desk.budget(context.mission_id)
         talk = await desk.converse("reviewer", budget, context.say)
-        place = Desk(context.draft, context.toolbox, context.pool, desk.rights(read_only=True))
+        rights = await desk.pool.submit(desk.rights, context.mission_id, read_only=True)
+        place = Desk(context.draft, context.toolbox, context.pool, rights)
         tools = desk.tools(place, talk, read_only=True)
         checks = "\n".join(f"{c.name} ({c.command}): {c.status}" for c in receipt.checks)
         diff = await desk.diff(changes)
