@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from functools import cached_property
-from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
+from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -144,20 +144,18 @@ class WorkspaceLog:
     def __init__(self, log: ServerLog, root: Path) -> None:
         self._log = log
         self._folder = root / ".opencode" / "logs"
-        self._file: RotatingFileHandler | None = None
+        self._file: logging.Handler | None = None
 
     def open(self) -> None:
         """Begin to write; repeating it does nothing. Blocks on the disk."""
+        from orchestrator_server.log_file import LogFile  # noqa: PLC0415 - after initialize
+
         if self._file is not None:
             return
         try:
             self._folder.mkdir(exist_ok=True)
-            file = RotatingFileHandler(
-                self._folder / "orchestrator.log",
-                maxBytes=FILE_BYTES,
-                backupCount=FILES - 1,
-                encoding="utf-8",
-            )
+            path = self._folder / "orchestrator.log"
+            file = LogFile(path, file_bytes=FILE_BYTES, files=FILES)
         except OSError as error:
             logging.getLogger(__name__).warning("no log in %s: %s", self._folder, error)
             return
