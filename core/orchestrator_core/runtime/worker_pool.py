@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -90,8 +90,8 @@ class WorkStealingPool:
             PoolWorker(self, self._scheduler, seat, f"{name}-{seat.index}", clock_ns)
             for seat in self._scheduler.seats
         )
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_Abandon(self))
+        _pools.add(self)
+        _register_fork_hook()
         for worker in self._workers:
             worker.thread.start()
 
@@ -273,16 +273,20 @@ def _name(fn: Callable[..., object]) -> str:
     return getattr(inner, "__qualname__", None) or repr(inner)
 
 
-class _Abandon:
-    """What a fork calls in the child; it does not keep the pool alive."""
+_pools: weakref.WeakSet[WorkStealingPool] = weakref.WeakSet()
 
-    def __init__(self, pool: WorkStealingPool) -> None:
-        self._pool = weakref.ref(pool)
 
-    def __call__(self) -> None:
-        pool = self._pool()
-        if pool is not None:
-            pool.abandon()
+@cache
+def _register_fork_hook() -> None:
+    """Once for all pools: what is registered with the interpreter stays there for good."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _abandon_all() -> None:
+    """A forked child has none of the pools' threads."""
+    for pool in tuple(_pools):
+        pool.abandon()
 
 
 def processors() -> int:
