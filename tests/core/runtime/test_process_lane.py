@@ -34,6 +34,25 @@ def test_calls_run_in_other_processes_and_a_broken_one_is_replaced() -> None:
         lane.submit(int)
 
 
+def test_cancel_of_a_running_subprocess_call_lets_it_end_and_frees_what_waits(
+    tmp_path: Path,
+) -> None:
+    """What a process has begun it ends; what nobody has begun never runs."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ProcessLane(1) as lane:
+        running = lane.submit(Path.read_text, pipe)
+        waiting = [lane.submit(os.getpid) for _ in range(5)]
+        with pipe.open("w") as writer:  # opens when the process has opened the other end
+            assert running.cancel()
+            assert running.cancel_requested()
+            assert waiting[-1].cancel()
+            assert waiting[-1].cancelled()
+            writer.write("ended")
+        assert running.result(WAIT_S) == "ended"
+        assert waiting[0].result(WAIT_S) == lane.submit(os.getpid).result(WAIT_S)
+
+
 def test_closing_ends_a_process_that_does_not_stop() -> None:
     pool = WorkStealingPool(1, processes=1)
     pid = pool.submit_cpu(os.getpid).result(WAIT_S)
