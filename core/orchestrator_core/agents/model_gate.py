@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 6
+ROLE = "model"
+SESSIONS = 50
+"""Calls at once, to begin with: roles have limits of their own, and failures lower this one."""
+
 PATIENCE_S = 120.0
 """Whoever asks to be left alone for longer is not waited for."""
 
@@ -56,6 +60,7 @@ class ModelGate:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
+        concurrency.resize("role", ROLE, SESSIONS)
         self._concurrency = concurrency
         self._backoff = backoff
         self._sleep = sleep
@@ -101,7 +106,7 @@ class ModelGate:
         most = Usage(estimate_tokens(prompt), prompt.max_output_tokens)
         with budget.reserve(most.total, self.model.price_usd(most)) as reservation:
             try:
-                token = await self._concurrency.acquire("model", model=self.model.name)
+                token = await self._concurrency.acquire(ROLE, model=self.model.name)
             except BaseException:
                 reservation.release()  # no call was made
                 raise
