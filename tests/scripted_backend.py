@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from orchestrator_core.records import Receipt
 
     Act = Callable[[TaskContext], Awaitable[None]]
+    Mend = Callable[[TaskContext], Awaitable[bool]]
+    Divide = Callable[[Task], tuple[Task, ...]]
 
 
 class ScriptedBackend:
-    """Carries out the request's plan; ``act`` does each task."""
+    """Carries out the request's plan; ``act`` does each task, ``mend`` repairs it."""
 
     name = "script"
-    modes = (Mode.NORMAL,)
+    modes = tuple(Mode)
     immediate = True
     critic = None
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, act: Act, divide: Divide | None = None, mend: Mend | None = None) -> None:
+        self._divide = divide
+        self._mend = mend
         self.planner = self
         self.worker = self
         self._act = act
@@ -47,14 +51,18 @@ class ScriptedBackend:
         assert request.plan is not None
         return request.plan
 
+    async def divide(self, task: Task) -> tuple[Task, ...]:
+        """As the test has it; by default nothing is divided."""
+        return self._divide(task) if self._divide else ()
+
     async def perform(self, context: TaskContext) -> Outcome:
         """Have the test do it."""
         await self._act(context)
         return Outcome()
 
     async def repair(self, context: TaskContext, receipt: Receipt) -> bool:
-        """Nothing is repaired."""
-        return False
+        """As the test has it; by default nothing is repaired."""
+        return await self._mend(context) if self._mend else False
 
 
 class Recorder:
@@ -96,14 +104,25 @@ def plan_of(*tasks: Task, title: str = "scripted") -> Plan:
     return Plan(title=title, tasks=tasks)
 
 
-def request_for(*tasks: Task, plan_file: str = "") -> MissionRequest:
+def request_for(
+    *tasks: Task, plan_file: str = "", mode: Mode = Mode.NORMAL, dry_run: bool = False
+) -> MissionRequest:
     """A request that the scripted backend carries out."""
-    return MissionRequest(plan=plan_of(*tasks), backend=ScriptedBackend.name, plan_file=plan_file)
+    return MissionRequest(
+        plan=plan_of(*tasks),
+        backend=ScriptedBackend.name,
+        plan_file=plan_file,
+        mode=mode,
+        dry_run=dry_run,
+    )
 
 
 @asynccontextmanager
 async def orchestrator(
-    root: Path, act: Act, settings: Settings | None = None, listener: Recorder | None = None
+    root: Path,
+    act: Act | ScriptedBackend,
+    settings: Settings | None = None,
+    listener: Recorder | None = None,
 ) -> AsyncGenerator[Orchestrator]:
     """The real orchestrator of ``root``, with its state beside it, and the scripted backend."""
     state = root.parent / f"{root.name}-state"
@@ -111,7 +130,8 @@ async def orchestrator(
     services = await Services.open(
         root, settings or Settings(), listener or Recorder(), places=places
     )
-    engine = Orchestrator(services, backends=[ScriptedBackend(act)])
+    backend = act if isinstance(act, ScriptedBackend) else ScriptedBackend(act)
+    engine = Orchestrator(services, backends=[backend])
     try:
         yield engine
     finally:

@@ -44,7 +44,16 @@ class Flags(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True, rename="camel"):
-    """How many agents of a role work at once, and how long they may take."""
+    """How many agents of a role work at once, how long they may take, and how often they try.
+
+    Attributes:
+        attempts: how often a task is begun, where texts change meanwhile or an error may pass.
+        iterations: how often one attempt goes to the Reviewer, mended each time.
+        retry_first_s: the longest pause before the second attempt; it doubles with each.
+        retry_cap_s: no pause is longer.
+        racers: how often a task is done side by side in mode ``race``.
+        depth: how deep tasks are divided in mode ``fractal``; 0 means not at all.
+    """
 
     commander: Annotated[int, Meta(ge=1, le=50)] = 1
     planner: Annotated[int, Meta(ge=1, le=50)] = 10
@@ -55,6 +64,11 @@ class Limits(Struct, frozen=True, rename="camel"):
     mission_s: Seconds = 3600.0
     tasks: Annotated[int, Meta(ge=1)] = 10_000
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+    iterations: Annotated[int, Meta(ge=1, le=20)] = 3
+    retry_first_s: Seconds = 0.5
+    retry_cap_s: Seconds = 30.0
+    racers: Annotated[int, Meta(ge=2, le=10)] = 3
+    depth: Annotated[int, Meta(ge=0, le=3)] = 3
 
 
 class CleanupLimits(Struct, frozen=True, rename="camel"):

@@ -59,7 +59,13 @@ if TYPE_CHECKING:
 
 
 class OrchestratorError(Exception):
-    """Root of all errors that the engine raises on purpose."""
+    """Root of all errors that the engine raises on purpose.
+
+    Attributes:
+        transient: whether the same may go well when it is tried again a little later.
+    """
+
+    transient = False
 
 
 class RequestError(OrchestratorError):
@@ -136,6 +142,11 @@ class CleanupRefused(RequestError):
 class AgentError(OrchestratorError):
     """An agent could not do its task; the message says why."""
 
+    def __init__(self, message: str, *, transient: bool | None = None) -> None:
+        if transient is not None:
+            self.transient = transient
+        super().__init__(message)
+
 
 class ModelFault(AgentError):
     """A call to a model failed for a reason that may pass: it is worth another try.
@@ -143,6 +154,8 @@ class ModelFault(AgentError):
     Attributes:
         retry_after_s: how long the model's side asked to be left alone; None if it did not say.
     """
+
+    transient = True
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s
@@ -188,6 +201,11 @@ class EditRefused(EditError):
 class ToolError(OrchestratorError):
     """A tool call failed."""
 
+    def __init__(self, message: str, *, transient: bool | None = None) -> None:
+        if transient is not None:
+            self.transient = transient
+        super().__init__(message)
+
 
 class ToolRejected(ToolError):
     """The tool refused the arguments.
@@ -210,9 +228,13 @@ class PermissionDenied(ToolError):
 class ToolTimeout(ToolError):
     """The deadline of a tool call passed; its work was stopped."""
 
+    transient = True
+
 
 class ToolCrashed(ToolError):
     """The process that ran the call died."""
+
+    transient = True
 
 
 class ToolUnavailable(ToolError):
@@ -234,9 +256,13 @@ class AcquireTimeout(ConcurrencyError):
 class CircuitOpen(ConcurrencyError):
     """The circuit breaker refuses calls after repeated failures."""
 
+    transient = True
+
 
 class MemoryPressure(ConcurrencyError):
     """Low-priority work is refused while memory is short."""
+
+    transient = True
 
 
 class TokenReleased(ConcurrencyError):

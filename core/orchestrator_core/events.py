@@ -14,6 +14,7 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    Task,
     TaskState,
 )
 
@@ -46,6 +47,13 @@ class MissionPlanned(Event, frozen=True, tag="planned"):
     """The Planner's plan was accepted."""
 
     plan: Plan
+
+
+class TaskDivided(Event, frozen=True, tag="taskDivided"):
+    """The Planner divided a task that had not begun; it is done when its ``parts`` are."""
+
+    task_id: str
+    parts: tuple[Task, ...]
 
 
 class TaskStarted(Event, frozen=True, tag="taskStarted"):
@@ -111,6 +119,7 @@ class MissionUndone(Event, frozen=True, tag="undone"):
 AnyEvent = (
     MissionAccepted
     | MissionPlanned
+    | TaskDivided
     | TaskStarted
     | EditsIntended
     | EditsApplied

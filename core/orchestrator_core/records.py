@@ -69,6 +69,8 @@ class Task(Struct, frozen=True, gc=False):
         files: globs that the task is limited to; empty means the whole workspace.
         agent: the role that carries it out.
         group: tasks with the same group were marked as parallel by the plan's author.
+        parts: ids of the tasks that it was divided into: it is done when they are.
+        depth: how often tasks were divided to get to it.
     """
 
     id: str
@@ -80,6 +82,8 @@ class Task(Struct, frozen=True, gc=False):
     milestone: str = ""
     group: str = ""
     state: TaskState = TaskState.PENDING
+    parts: tuple[str, ...] = ()
+    depth: int = 0
 
 
 class Plan(Struct, frozen=True):

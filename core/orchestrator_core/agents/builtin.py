@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.agents.grammar import check_step, parse_task, plan_from_text
+from orchestrator_core.agents.grammar import check_step, parse_task, plan_from_text, shorten
 from orchestrator_core.agents.verb_worker import VerbWorker
 from orchestrator_core.agents.verbs import (
     Check,
@@ -18,17 +18,17 @@ from orchestrator_core.agents.verbs import (
     Replace,
     Rewrite,
     Run,
+    describe,
     patterns,
 )
 from orchestrator_core.errors import PlanError, TaskTextError, ToolRejected
-from orchestrator_core.records import Mode, Problem, TaskState
+from orchestrator_core.records import Mode, Plan, Problem, Step, Task, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator_core.agents.verbs import Verb
     from orchestrator_core.mission.agent import MissionRequest
-    from orchestrator_core.records import Plan, Task
     from orchestrator_core.tools.toolbox import Toolbox
 
 NAME = "builtin"
@@ -38,7 +38,7 @@ class BuiltinBackend:
     """Planner and Worker of the verb language."""
 
     name = NAME
-    modes = (Mode.NORMAL,)
+    modes = tuple(Mode)
     critic = None
 
     def __init__(self, toolbox: Toolbox) -> None:
@@ -59,6 +59,8 @@ class VerbPlanner:
     async def plan(self, request: MissionRequest) -> Plan:
         """Parse the request and look ahead; see :class:`~mission.agent.Planner`."""
         plan = request.plan or plan_from_text(request.text)
+        if request.mode is Mode.FRACTAL and request.plan is None:
+            plan = _as_one_task(plan)
         changed = False
         for task, verb in _verbs(plan):
             # What an earlier verb changes can make a later one possible.
@@ -68,6 +70,23 @@ class VerbPlanner:
                 self._toolbox.shell.require_trust(named_in)
             changed = changed or not isinstance(verb, Check | Format | Fix)
         return plan
+
+    async def divide(self, task: Task) -> tuple[Task, ...]:
+        """One part for each step, or for each statement of a single step, in their order."""
+        texts = [step.text for step in task.steps] or [task.title]
+        if len(texts) == 1:
+            texts = [describe(statement.verb) for statement in parse_task(texts[0])]
+        if len(texts) == 1:
+            return ()
+        return tuple(
+            Task(
+                id=str(number),
+                title=shorten(text),
+                steps=(Step(text),),
+                depends=(str(number - 1),) if number > 1 else (),
+            )
+            for number, text in enumerate(texts, 1)
+        )
 
     async def _preflight(self, task: Task, verb: Verb, *, first: bool) -> None:
         code = self._toolbox.code
@@ -111,6 +130,12 @@ class VerbPlanner:
 
 _PROBE = "probe.py"
 """An empty text that a pattern is tried on: an error in the pattern shows there."""
+
+
+def _as_one_task(plan: Plan) -> Plan:
+    """All that was asked for as one task, to be divided when it begins."""
+    steps = tuple(step for task in plan.tasks for step in task.steps)
+    return Plan(title=plan.title, tasks=(Task(id="T1", title=plan.title, steps=steps),))
 
 
 def _verbs(plan: Plan) -> Iterator[tuple[Task, Verb]]:

@@ -72,6 +72,7 @@ class TaskContext:
         plan_file: the workspace's file that the task was read from; empty if a person typed it.
         checks: the workspace's own check commands, each a shell line.
         timeout_s: how long a command may take.
+        runner: which of several that do the same task side by side, from 0.
     """
 
     mission_id: str
@@ -85,6 +86,7 @@ class TaskContext:
     plan_file: str = ""
     checks: tuple[str, ...] = ()
     timeout_s: float = 600.0
+    runner: int = 0
     say: Callable[[str], None] = lambda _: None
 
 
@@ -98,6 +100,18 @@ class Planner(Protocol):
 
     def check_step(self, text: str) -> TaskTextError | None:
         """What is wrong with the text of a plan's step, or None."""
+        ...
+
+    async def divide(self, task: Task) -> tuple[Task, ...]:
+        """The tasks that together do what ``task`` is to do; asked in mode ``fractal`` only.
+
+        Returns:
+            Empty where it is better done as one. Ids, and ``depends`` that name them, are the
+            planner's own: the engine puts them below the task's id.
+
+        Raises:
+            AgentError: the planner itself failed.
+        """
         ...
 
     async def plan(self, request: MissionRequest) -> Plan:

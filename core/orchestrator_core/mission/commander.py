@@ -22,9 +22,11 @@ from orchestrator_core.events import (
     MissionAccepted,
     MissionFinished,
     MissionPlanned,
+    TaskDivided,
     TaskFinished,
     TaskStarted,
 )
+from orchestrator_core.mission.dividing import parts_of
 from orchestrator_core.mission.engine import MissionProgress
 from orchestrator_core.mission.plan_progress import PlanProgress
 from orchestrator_core.mission.policy import (
@@ -37,7 +39,7 @@ from orchestrator_core.mission.policy import (
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.resume import settle
 from orchestrator_core.mission.task_run import TaskRun
-from orchestrator_core.records import MissionStatus, Plan, Task, TaskState
+from orchestrator_core.records import MissionStatus, Mode, Plan, Task, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -234,8 +236,10 @@ class Commander:
                 pass
 
     async def _perform(self, task: Task) -> None:
-        """Carry a task out and say how it ended, whatever happens."""
+        """Carry a task out and say how it ended, whatever happens; or divide it."""
         try:
+            if await self._divide(task):
+                return
             state, reason, notes = await self._task_run.carry_out(
                 task, lambda done, total: self._advance(task.id, done, total)
             )
@@ -247,8 +251,29 @@ class Commander:
             log.exception("task %s of mission %s", task.id, self._mission.id)
             state, notes = TaskState.FAILED, ()
             reason = f"internal error, please report it: {type(error).__name__}: {error}"
-        self._running.pop(task.id, None)
+        finally:
+            self._running.pop(task.id, None)
         self._finish_task(task.id, state, reason, notes)
+
+    async def _divide(self, task: Task) -> bool:
+        """In mode fractal, have the planner divide a task that is to begin; answer whether it did."""
+        limits, request = self._engine.settings.limits, self._mission.request
+        begun = self._mission.state.tasks[task.id].attempt
+        if request.mode is not Mode.FRACTAL or task.parts or begun or task.depth >= limits.depth:
+            return False
+        async with self._engine.concurrency.acquire(role="planner", backend=self._backend.name):
+            proposed = await self._backend.planner.divide(task)
+        plan = self._mission.state.plan
+        if not proposed or plan is None:
+            return False
+        parts = parts_of(task, proposed, plan, limits.tasks)
+        event = TaskDivided(mission_id=self._mission.id, task_id=task.id, parts=parts)
+        self._emit(event)
+        plan = self._mission.state.plan
+        assert plan is not None
+        self._tasks = {known.id: known for known in plan.tasks}
+        self._inbox.put_nowait(self._policy.handle(event))
+        return True
 
     def _waits(self, task_id: str, waits: bool) -> None:
         """A task began or ended to wait for files."""
@@ -340,7 +365,7 @@ def _message(ended: int, total: int, working: int, busy: float) -> str:
 
 def _show(event: AnyEvent, progress: PlanProgress) -> None:
     """Show what an event says of a task; those that never began are left to the end."""
-    if isinstance(event, TaskStarted):
+    if isinstance(event, TaskStarted | TaskDivided):
         progress.show(event.task_id, TaskState.RUNNING)
     elif isinstance(event, TaskFinished) and event.state is not TaskState.CANCELLED:
         progress.show(event.task_id, event.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -75,6 +76,8 @@ class Engine:
         stats: the pools' figures.
         clock: seconds that only grow, for durations.
         now: seconds since the epoch, for the journal.
+        sleep: waits so many seconds between two attempts.
+        dice: how long that is.
         turns: tasks that name the same files work one after the other.
         apply_lock: edits are applied one task's at a time, in the order of the journal.
     """
@@ -93,6 +96,8 @@ class Engine:
     stats: Callable[[], dict[str, object]] = dict
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    dice: random.Random = field(default_factory=random.Random)
     turns: Turns = field(default_factory=Turns)
     apply_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

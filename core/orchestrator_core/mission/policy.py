@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from orchestrator_core.events import AnyEvent, MissionPlanned, TaskFinished
+from orchestrator_core.events import AnyEvent, MissionPlanned, TaskDivided, TaskFinished
 from orchestrator_core.mission.plan import TaskGraph
 from orchestrator_core.records import MissionStatus, TaskState
 
@@ -49,6 +49,8 @@ class FinishMission(Struct, frozen=True):
     status: MissionStatus
     reason: str
 
+
+_NOT_STARTED = "not started: the mission was stopped"
 
 Action = StartTask | SkipTask | StopTask | FinishMission
 
@@ -87,6 +89,8 @@ class MissionPolicy:
         match event:
             case MissionPlanned():
                 return self._planned(event)
+            case TaskDivided():
+                return self._divided(event)
             case TaskFinished():
                 return self._task_finished(event)
             case _:
@@ -119,6 +123,21 @@ class MissionPolicy:
             if task.id not in finished:
                 self._add(task.id, [name for name in task.depends if name not in finished])
         return self._start_ready() or self._finish_if_idle()
+
+    def _divided(self, event: TaskDivided) -> list[Action]:
+        """The task waits for its parts, which go before all that it would have gone before."""
+        rank = self._ranks[event.task_id]
+        self._running.pop(event.task_id, None)
+        for part in event.parts:
+            self._titles[part.id] = part.title
+            self._ranks[part.id] = rank
+        self._add(event.task_id, [part.id for part in event.parts])
+        for part in event.parts:
+            self._add(part.id, part.depends)
+        if self._ending is not None:
+            names = [*(part.id for part in event.parts), event.task_id]
+            return [SkipTask(name, _NOT_STARTED) for name in names]
+        return self._start_ready()
 
     def _add(self, task_id: str, waits: Sequence[str]) -> None:
         self._waits_for[task_id] = len(waits)
@@ -162,7 +181,7 @@ class MissionPolicy:
         if self._ending is not None:
             return []
         self._ending, self._reason = status, reason
-        why = "not started: the mission was stopped"
+        why = _NOT_STARTED
         if status is MissionStatus.FAILED:
             why = "not started: another task failed"
         actions: list[Action] = [StopTask(task_id) for task_id in self._running]

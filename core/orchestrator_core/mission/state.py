@@ -7,6 +7,8 @@ journal are built by the same code, and an event that the state does not allow i
 Mission: planning -> running -> done, failed or cancelled -> undone. A plan accepted again takes a
 failed or cancelled mission back to running (it is resumed), or adds tasks to a running one.
 
+A task that has not begun may be divided: its parts join the plan, and it waits for them.
+
 Task: pending -> running -> done, failed or cancelled; pending -> failed or cancelled. A new attempt
 takes any task but a done one back to running; a done one as well, once its edits were reverted.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from orchestrator_core.errors import IllegalTransition
 from orchestrator_core.events import (
@@ -27,6 +29,7 @@ from orchestrator_core.events import (
     MissionFinished,
     MissionPlanned,
     MissionUndone,
+    TaskDivided,
     TaskFinished,
     TaskReviewed,
     TaskStarted,
@@ -37,6 +40,7 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    Task,
     TaskState,
 )
 
@@ -119,6 +123,8 @@ def fold(state: MissionState, event: AnyEvent, new_task: NewTask = TaskStatus) -
         raise _out_of_place(state, event)
     if isinstance(event, MissionPlanned):
         _planned(state, event, new_task)
+    elif isinstance(event, TaskDivided):
+        _divided(state, event, new_task)
     else:
         _TRANSITIONS[type(event)](state, event)
     state.sequence = sequence or state.sequence + 1
@@ -166,6 +172,27 @@ def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> N
     state.tasks = tasks
     state.status = MissionStatus.RUNNING
     state.finished_at = 0.0
+
+
+def _divided(state: MissionState, event: TaskDivided, new_task: NewTask) -> None:
+    task = _task(state, event.task_id)
+    parts = tuple(part.id for part in event.parts)
+    if state.plan is None or state.status is not MissionStatus.RUNNING:
+        raise _illegal(state, f"changed: {task.id} divided")
+    if task.state is not TaskState.PENDING or task.attempt:
+        raise _illegal_task(task, "divided")
+    if not parts or len(set(parts)) < len(parts) or any(part in state.tasks for part in parts):
+        raise _illegal_task(task, f"divided into {', '.join(parts) or 'nothing'}")
+    tasks: list[Task] = []
+    for known in state.plan.tasks:
+        if known.id == task.id:
+            depends = (*known.depends, *parts)
+            tasks += (structs.replace(known, depends=depends, parts=parts), *event.parts)
+        else:
+            tasks.append(known)
+    state.plan = structs.replace(state.plan, tasks=tuple(tasks))
+    for part in event.parts:
+        state.tasks[part.id] = new_task(part.id, part.title, part.state)
 
 
 def _started(state: MissionState, event: TaskStarted) -> None:

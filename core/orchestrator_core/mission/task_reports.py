@@ -8,6 +8,7 @@ from orchestrator_core.events import (
     EditsApplied,
     EditsIntended,
     MissionPlanned,
+    TaskDivided,
     TaskFinished,
     TaskReviewed,
     TaskStarted,
@@ -51,6 +52,14 @@ class TaskReports:
                     for task in event.plan.tasks
                 }
                 self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
+            case TaskDivided():
+                reports: dict[str, TaskReport] = {}
+                for task_id, report in self._reports.items():
+                    reports[task_id] = report
+                    if task_id == event.task_id:
+                        for part in event.parts:
+                            reports[part.id] = TaskReport(part.id, part.title, part.state)
+                self._reports = reports
             case TaskReviewed():
                 self._receipts[event.task_id] = event.receipt
                 self._stale[event.task_id] = None

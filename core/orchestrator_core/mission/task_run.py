@@ -1,34 +1,34 @@
 """One task, from a worker's hands through the Reviewer's into the workspace.
 
-A draft that the Reviewer does not pass goes back to the worker with the receipt, once: it may
-be able to repair what it broke. A draft that was made from texts that have changed meanwhile
+A draft that was made from texts that have changed meanwhile
 is merged with them and reviewed again; where that cannot be, it is thrown away and the task done
-again on the new texts.
+again on the new texts. An error that may pass has it done again, too, after a pause.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator_core.errors import StaleEdit, ToolCrashed
+from orchestrator_core.errors import OrchestratorError, StaleEdit
 from orchestrator_core.events import EditsApplied, EditsIntended, TaskReviewed, TaskStarted
 from orchestrator_core.mission.agent import TaskContext
+from orchestrator_core.mission.dividing import receipt_of
 from orchestrator_core.mission.policy import retry_delay_s
-from orchestrator_core.records import Receipt, Task, TaskState
+from orchestrator_core.mission.task_work import TaskWork, why
+from orchestrator_core.records import Mode, Task, TaskState
 from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.rebase import rebase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.agent import Backend, Outcome
+    from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.mission import Mission
+    from orchestrator_core.mission.task_work import Worked
     from orchestrator_core.workspace.edits import Change
 
     Ending = tuple[TaskState, str, tuple[str, ...]]
@@ -65,7 +65,7 @@ class TaskRun:
         self._waits = waits
         self.rehearsal = Draft(engine.workspace) if mission.request.dry_run else None
         self._rehearsing = asyncio.Lock()
-        self._dice = random.Random()  # noqa: S311 - jitter is no secret
+        self._task_work = TaskWork(engine, backend)
 
     async def carry_out(self, task: Task, progress: Callable[[int, int], None]) -> Ending:
         """Do the task, and again where its texts changed meanwhile.
@@ -76,6 +76,8 @@ class TaskRun:
         Raises:
             OrchestratorError: a tool, the agent or the applier failed; nothing was applied.
         """
+        if task.parts:
+            return self._close(task)
         try:
             if self.rehearsal is None:
                 return await self._persist(task, progress)
@@ -84,41 +86,59 @@ class TaskRun:
         finally:
             self._engine.turns.give_back(self._owner(task))
 
+    def _close(self, task: Task) -> Ending:
+        """End a task whose parts are done: their receipts are its own."""
+        first = self._mission.state.tasks[task.id].attempt + 1
+        started = TaskStarted(mission_id=self._mission.id, task_id=task.id, attempt=first)
+        self._emit(started)
+        receipt = receipt_of(task, self._mission.state)
+        self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
+        return TaskState.DONE if receipt.passed else TaskState.FAILED, "", ()
+
     async def _persist(self, task: Task, progress: Callable[[int, int], None]) -> Ending:
         """Attempt the task until an attempt counts, or there were enough."""
         first = self._mission.state.tasks[task.id].attempt + 1
-        attempts = self._engine.settings.limits.attempts
+        limits = self._engine.settings.limits
         why = ""
-        for tried in range(1, attempts + 1):
+        for tried in range(1, limits.attempts + 1):
             try:
                 return await self._attempt(task, first + tried - 1, progress)
             except StaleEdit as error:
                 why = (
-                    f"given up after {attempts} attempts, because the files kept changing: {error}"
+                    f"given up after {limits.attempts} attempts, because the files kept "
+                    f"changing: {error}"
                 )
-            except ToolCrashed:
-                if tried == attempts:
+            except OrchestratorError as error:
+                if not error.transient or tried == limits.attempts:
                     raise
-                await asyncio.sleep(retry_delay_s(tried, self._dice))
+                why = str(error)
+                pause_s = retry_delay_s(
+                    tried,
+                    self._engine.dice,
+                    first_s=limits.retry_first_s,
+                    cap_s=limits.retry_cap_s,
+                )
+                await self._engine.sleep(pause_s)
             log.info("task %s: attempt %d did not count: %s", task.id, tried, why)
         return TaskState.FAILED, why, ()
 
     async def _attempt(
         self, task: Task, attempt: int, progress: Callable[[int, int], None]
     ) -> Ending:
-        draft = Draft(self._engine.workspace)
-        receipt, changes, outcome = await self._work(task, attempt, draft, progress)
-        if not receipt.passed:
-            return TaskState.FAILED, _why(receipt, changes), outcome.notes
-        await self._bring_in(task, changes, outcome)
-        return TaskState.DONE, "", outcome.notes
+        workspace = self._engine.workspace
+        worked = await self._work(task, attempt, lambda: Draft(workspace), progress)
+        if not worked.receipt.passed:
+            return TaskState.FAILED, worked.reason, worked.notes
+        await self._bring_in(task, worked)
+        return TaskState.DONE, "", worked.notes
 
-    async def _bring_in(self, task: Task, changes: Sequence[Change], outcome: Outcome) -> None:
+    async def _bring_in(self, task: Task, worked: Worked) -> None:
         """Apply the changes, merged with what others changed meanwhile if need be.
 
         Raises:
             StaleEdit: they cannot be merged, or the merge does not pass: compute them again.
         """
+        changes, outcome = worked.changes, worked.outcome
         for _ in range(_MERGES):
             try:
                 await self._apply(task, changes)
@@ -128,68 +148,70 @@ class TaskRun:
             else:
                 return
             changes = await self._engine.pool.submit(rebase, changes, self._engine.workspace)
-            receipt = await self._review(task, changes, outcome)
+            receipt = await self._task_work.review(worked.context, changes, outcome)
             self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
             if not receipt.passed:
                 paths = ", ".join(change.path for change in changes)
-                raise StaleEdit(paths, f"merged with others' changes, {_why(receipt, changes)}")
+                raise StaleEdit(paths, f"merged with others' changes, {why(receipt, changes)}")
         raise StaleEdit(", ".join(change.path for change in changes))
 
     async def _rehearse(
         self, before: Draft, task: Task, progress: Callable[[int, int], None]
     ) -> Ending:
-        draft, seen = before.copy(), before.documents()
-        receipt, changes, outcome = await self._work(task, 1, draft, progress)
-        if not receipt.passed:
-            return TaskState.FAILED, _why(receipt, changes), outcome.notes
-        self.rehearsal = draft
-        now = draft.documents()
-        self._emit(self._intent(task, [c for c in changes if now.get(c.path) != seen.get(c.path)]))
-        return TaskState.DONE, "", outcome.notes
+        seen = before.documents()
+        worked = await self._work(task, 1, before.copy, progress)
+        if not worked.receipt.passed:
+            return TaskState.FAILED, worked.reason, worked.notes
+        self.rehearsal = worked.context.draft
+        now = self.rehearsal.documents()
+        changed = [c for c in worked.changes if now.get(c.path) != seen.get(c.path)]
+        self._emit(self._intent(task, changed))
+        return TaskState.DONE, "", worked.notes
 
     async def _work(
-        self, task: Task, attempt: int, draft: Draft, progress: Callable[[int, int], None]
-    ) -> tuple[Receipt, Sequence[Change], Outcome]:
-        """Have a worker carry out the task on ``draft``, and the Reviewer check it."""
-        engine, worker = self._engine, self._backend.worker
-        context = self._context(task, draft, progress)
-        async with self._turn(task):
-            self._emit(TaskStarted(mission_id=self._mission.id, task_id=task.id, attempt=attempt))
-            outcome = await worker.perform(context)
-        changes = await engine.pool.submit(draft.changes)
-        receipt = await self._review(task, changes, outcome)
-        if not receipt.passed and changes:
-            async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
-                repaired = await worker.repair(context, receipt)
-            if repaired:
-                changes = await engine.pool.submit(draft.changes)
-                receipt = await self._review(task, changes, outcome)
-        self._emit(TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=receipt))
-        return receipt, changes, outcome
+        self,
+        task: Task,
+        attempt: int,
+        make_draft: Callable[[], Draft],
+        progress: Callable[[int, int], None],
+    ) -> Worked:
+        """Have the task carried out and reviewed, once or in a race."""
+        await self._take_files(task)
+        started = TaskStarted(mission_id=self._mission.id, task_id=task.id, attempt=attempt)
 
-    @asynccontextmanager
-    async def _turn(self, task: Task) -> AsyncGenerator[None]:
-        """The files that the task names, until its end, and then a worker's slot.
+        def begun() -> None:
+            self._emit(started)
 
-        In this order nobody waits for files who has a slot that their holder may need.
+        def context(runner: int) -> TaskContext:
+            tell = _untold if runner else progress  # one bar cannot show how far several are
+            return self._context(task, make_draft(), tell, runner)
+
+        if self._mission.request.mode is Mode.RACE:
+            runners = self._engine.settings.limits.racers
+            worked = await self._task_work.race(context, begun, runners)
+        else:
+            worked = await self._task_work.attempt(context(0), begun)
+        self._emit(
+            TaskReviewed(mission_id=self._mission.id, task_id=task.id, receipt=worked.receipt)
+        )
+        return worked
+
+    async def _take_files(self, task: Task) -> None:
+        """Wait for the files that the task names; they are its own until it ends.
+
+        That is done before it takes a slot: who has the files may need one.
         """
-        engine = self._engine
-        while (freed := engine.turns.take(self._owner(task), task.files)) is not None:
+        turns = self._engine.turns
+        while (freed := turns.take(self._owner(task), task.files)) is not None:
             self._waits(task.id, True)
             await freed.wait()
             self._waits(task.id, False)
-        async with engine.concurrency.acquire(role="worker", backend=self._backend.name):
-            yield
 
     def _owner(self, task: Task) -> str:
         return f"{self._mission.id}/{task.id}"
 
-    async def _review(self, task: Task, changes: Sequence[Change], outcome: Outcome) -> Receipt:
-        async with self._engine.concurrency.acquire(role="reviewer"):
-            return await self._engine.reviewer.review(task.id, changes, outcome.checks)
-
     def _context(
-        self, task: Task, draft: Draft, progress: Callable[[int, int], None]
+        self, task: Task, draft: Draft, progress: Callable[[int, int], None], runner: int
     ) -> TaskContext:
         engine = self._engine
         return TaskContext(
@@ -204,6 +226,7 @@ class TaskRun:
             plan_file=self._mission.request.plan_file,
             checks=engine.settings.checks,
             timeout_s=engine.settings.check_timeout_s,
+            runner=runner,
         )
 
     async def _apply(self, task: Task, changes: Sequence[Change]) -> None:
@@ -262,8 +285,5 @@ async def _to_its_end(work: Coroutine[None, None, T], grace_s: float) -> T:
         return task.result()
 
 
-def _why(receipt: Receipt, changes: Sequence[Change]) -> str:
-    failed = [check for check in receipt.checks if check.status == "failed"]
-    lines = [f"{check.name}: {'; '.join(check.details) or 'failed'}" for check in failed]
-    told = "its edits made something worse and were not applied" if changes else "a check failed"
-    return f"{told}: {' | '.join(lines)}"
+def _untold(done: int, total: int) -> None:
+    """Progress that is not shown."""
