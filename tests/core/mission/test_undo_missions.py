@@ -9,11 +9,12 @@ import stat
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator_core.config import Settings
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.workspace.draft import Draft
+
+
+# Whole missions take long to shrink: that is for the long forms.
+few = partial(settings, phases=(Phase.explicit, Phase.generate))
 
 
 class File(NamedTuple):
@@ -205,7 +210,7 @@ def check_undo(contents: Tree, tasks: list[list[Edit]], remarks: dict[int, Remar
             assert name in told, (name, told)
 
 
-@settings(max_examples=25)
+@few(max_examples=25)
 @given(trees, tasks, remarks)
 def test_undo_restores_all_but_what_a_person_changed(
     contents: Tree, tasks: list[list[Edit]], remarks: dict[int, Remark]
@@ -307,7 +312,7 @@ missions = st.lists(
 )
 
 
-@settings(max_examples=8)
+@few(max_examples=8)
 @given(packages(), missions)
 def test_undo_of_any_verbs_is_byte_identical(contents: Tree, texts: list[str]) -> None:
     with laid_out(contents) as root:
