@@ -326,7 +326,8 @@ class Orchestrator:
         """The missions that a crash cut short, the newest first; none while another works."""
         if await self._services.engine.pool.submit(self._services.owner) is not None:
             return []
-        cut_short = history.interrupted(await self._journalled(), self._missions)
+        running = frozenset(self._missions)
+        cut_short = await self._services.engine.pool.submit(self._services.cut_short, running)
         return [history.overview(events) for events in cut_short]
 
     def runs(self, mission_id: str) -> bool:

@@ -31,6 +31,7 @@ from orchestrator_core.mission.overviews import Overviews
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
+from orchestrator_core.records import MissionStatus
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
 from orchestrator_core.runtime.confinement import Confinement
 from orchestrator_core.runtime.polling import AdaptivePoller
@@ -50,7 +51,7 @@ from orchestrator_core.workspace.disk_applier import DiskApplier
 from orchestrator_core.workspace.documents import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -228,6 +229,17 @@ class Services:
     def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first. Blocks on the disk."""
         return self._journal.events()
+
+    def cut_short(self, running: Collection[str]) -> list[list[AnyEvent]]:
+        """The events of each mission without an end that is not ``running``, the newest first.
+
+        Reads no more than the beginnings and ends of all others. Blocks on the disk.
+        """
+        return [
+            list(self._journal.events(mission.mission_id))
+            for mission in self._journal.missions()
+            if mission.status is MissionStatus.RUNNING and mission.mission_id not in running
+        ]
 
     def owner(self) -> int | None:
         """The live process that works on the workspace. Blocks on the disk."""
