@@ -34,7 +34,7 @@ from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
 from orchestrator_core.runtime.confinement import Confinement
-from orchestrator_core.runtime.polling import AdaptivePoller
+from orchestrator_core.runtime.polling import AdaptivePoller, StuckWatch
 from orchestrator_core.runtime.process import kill_children
 from orchestrator_core.runtime.shutdown import ShutdownManager
 from orchestrator_core.runtime.tool_pool import RustToolPool
@@ -120,6 +120,7 @@ class Services:
             engine.workspace.root, self.manifest, lambda: engine.settings.cleanup, journal
         )
         self.cleanup = CleanupScheduler(self.cleaner, engine.pool.submit, engine.listener.on_notice)
+        self._stuck = StuckWatch(engine.pool.running)
         self._poller = AdaptivePoller(
             self._tell_stats, self._load, adaptive=engine.settings.flags.adaptive_polling
         )
@@ -172,7 +173,11 @@ class Services:
             toolbox=toolbox,
             pool=pool,
             concurrency=ConcurrencyController(
-                roles={role: getattr(limits, role) for role in DEFAULT_LIMITS},
+                roles={
+                    role: limit
+                    for role, default in DEFAULT_LIMITS.items()
+                    if (limit := getattr(limits, role)) != default  # what nobody set may scale
+                },
                 maximum=limits.total,
                 wait_limit_s=limits.wait_s,
             ),
@@ -346,6 +351,11 @@ class Services:
         told, self._told = self._told, {**stats, "process": None}
         if self._told != told:
             self.engine.listener.on_stats(stats)
+        for task in self._stuck.look():
+            self.engine.listener.on_notice(
+                f"{task.name} has run for {task.running_s:.0f} s and may be stuck: /stop ends the "
+                "mission that waits for it"
+            )
 
 
 def _mirror_overlays(workspace: Workspace, tools: RustToolPool) -> Callable[[], None]:
