@@ -19,6 +19,7 @@ from orchestrator_core.events import (
     MissionFinished,
     MissionPlanned,
     MissionUndone,
+    TaskDivided,
     TaskFinished,
     TaskReviewed,
     TaskStarted,
@@ -158,7 +159,19 @@ def modes(mission: str) -> Iterator[AnyEvent]:
     yield MissionUndone(mission_id=mission)
 
 
-SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes)
+def divided(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="modernise", mode=Mode.FRACTAL, backend="llm")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1", "T2"))
+    parts = tuple(Task(f"T1.{n}", f"part {n} of T1", depth=1) for n in (1, 2))
+    yield TaskDivided(mission_id=mission, task_id="T1", parts=parts)
+    for number, part in enumerate(parts):
+        yield from task_done(mission, part.id, change(f"src/{number}.py"))
+    yield from task_done(mission, "T1")
+    yield from task_done(mission, "T2", change("src/a.py"))
+    yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=1.0)
+
+
+SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes, divided)
 NAMES = [scenario.__name__ for scenario in SCENARIOS]
 
 
