@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Redactor:
 
     def record(self, record: T) -> T:
         """A Struct (an event, say) with each secret taken out of the texts in it."""
-        plain = msgspec.to_builtins(record)
+        plain = msgspec.json.decode(msgspec.json.encode(record))
         clean = self._clean(plain)
         return record if clean == plain else msgspec.convert(clean, type(record))
 
@@ -98,8 +98,8 @@ class Redactor:
             case dict():
                 items = cast("dict[object, object]", value).items()
                 return {key: self._clean(item) for key, item in items}
-            case list():
-                return [self._clean(item) for item in cast("list[object]", value)]
+            case list() | tuple():
+                return [self._clean(item) for item in cast("Sequence[object]", value)]
             case _:
                 return value
 

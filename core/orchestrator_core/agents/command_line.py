@@ -109,6 +109,8 @@ _UNCLEAR_KINDS = {
     "ERROR": "a part of it cannot be parsed",
 }
 _SH_ONLY_WORDS = frozenset({"coproc", "function", "select"})
+_JOINED = re.compile(r"\S\\\n\S")
+"""A word that goes on in the next line: the grammar takes it for two."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u0085\u2028\u2029]")
 
 
@@ -125,6 +127,8 @@ class _Reading:
             self.unclear.append("it is too long or too deeply nested to be read")
         elif _CONTROL.search(line):
             self.unclear.append("it has control characters")
+        elif _JOINED.search(line):
+            self.unclear.append("a word of it goes on in the next line")
         else:
             self._walk(line.encode("utf-8", "replace"), depth)
 
