@@ -55,7 +55,8 @@ class WorkStealingPool:
     child's copy is closed.
 
     Args:
-        workers: threads; by default one for each processor this process may use.
+        workers: threads; by default one for each processor this process may use, and at least
+            two, so that one task that blocks does not hold up all others.
         stealing: False deals tasks out round-robin without stealing.
         name: prefix of the threads' names.
         processes: for ``submit_cpu``; by default as many as processors.
@@ -71,7 +72,7 @@ class WorkStealingPool:
         processes: int | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        count = workers if workers is not None else processors()
+        count = workers if workers is not None else max(2, processors())
         self._scheduler: Scheduler[PoolTask[Any]] = Scheduler(
             count, attrgetter("queued_ns"), stealing=stealing
         )

@@ -419,6 +419,13 @@ def test_a_pool_needs_a_worker() -> None:
         WorkStealingPool(0)
 
 
-def test_by_default_there_is_a_worker_for_each_processor() -> None:
+@pytest.mark.parametrize(("processors", "workers"), [(1, 2), (2, 2), (5, 5)])
+def test_by_default_there_is_a_worker_for_each_processor_and_never_only_one(
+    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int
+) -> None:
+    def usable(_: int) -> set[int]:
+        return set(range(processors))
+
+    monkeypatch.setattr(os, "sched_getaffinity", usable)
     with WorkStealingPool() as pool:
-        assert pool.workers == len(os.sched_getaffinity(0))
+        assert pool.workers == workers
