@@ -25,6 +25,7 @@ from orchestrator_core.errors import (
     ToolTimeout,
     ToolUnavailable,
 )
+from orchestrator_core.primitives.buffer_pool import BufferPool
 from orchestrator_core.runtime.future import CancelledError
 from orchestrator_core.runtime.tool_pool import RustToolPool
 
@@ -182,6 +183,18 @@ def test_invalid_json_ends_the_process_and_fails_its_calls(bench: Bench) -> None
 def test_an_answer_of_200_megabytes_arrives(bench: Bench) -> None:
     answer = bench.pool().submit("big", {"bytes": 200_000_000}, timeout_s=60).result(60)
     assert len(answer["text"]) == 200_000_000
+
+
+def test_answers_are_read_through_pooled_buffers(bench: Bench) -> None:
+    buffers = BufferPool()
+    pool = bench.pool(idle_s=0.1, buffers=buffers)
+    for _ in range(2):
+        answer = pool.submit("big", {"bytes": 5_000_000}).result(WAIT_S)
+        assert len(answer["text"]) == 5_000_000
+        eventually(lambda: pool.stats().processes == 0)
+    counts = buffers.stats()
+    assert counts.in_use == 0
+    assert counts.hit_rate > 0
 
 
 def test_arguments_larger_than_the_pipe_are_sent_without_blocking(bench: Bench) -> None:
