@@ -135,7 +135,7 @@ class Planner:
     def _find_missing(self) -> list[Entry]:
         """Recorded files that are gone; those that are being written are no matter of a plan."""
         found = [
-            self._manifest.get(os.path.join(above, name))  # noqa: PTH118 - bytes
+            self._manifest.get(os.path.join(above, os.fsencode(name)))  # noqa: PTH118 - bytes
             for above, names in self._manifest.names().items()
             for name in sorted(names - self._folder.names(above))
         ]

@@ -97,7 +97,7 @@ class Remover:
                 self._manifest.forget(item.entry for item in moved)
                 still_there = self._folder.names(QUARANTINE)
                 self._manifest.leave_quarantine(
-                    item.id for item in undone if os.fsencode(item.id) not in still_there
+                    item.id for item in undone if item.id not in still_there
                 )
             purged = [item for item in moved if item.purge]
             for item in purged:
@@ -267,7 +267,7 @@ class Remover:
         present = self._folder.names(QUARANTINE)
         gone: list[str] = []
         for item in self._manifest.quarantined():
-            if os.fsencode(item.id) not in present:
+            if item.id not in present:
                 gone.append(item.id)
             elif item.purge or self._manifest.get(item.entry.path) is not None:
                 self._go_on(item)

@@ -141,11 +141,11 @@ class StateFolder:
         finally:
             os.close(descriptor)
 
-    def names(self, path: bytes) -> set[bytes]:
+    def names(self, path: bytes) -> set[str]:
         """What lies in a folder; nothing where it cannot be reached."""
         try:
             with self.folder(path) as folder:
-                return set(map(os.fsencode, os.listdir(folder)))  # noqa: PTH208 - of a descriptor
+                return set(os.listdir(folder))  # noqa: PTH208 - of a descriptor
         except OSError:
             return set()
 
