@@ -55,6 +55,8 @@ class FakeEditor:
         self.questions: list[lsp.ShowMessageRequestParams] = []
         self.messages: list[lsp.ShowMessageParams] = []
         self.shown: list[str] = []
+        self.refreshed: list[str] = []
+        self.diagnostics: dict[str, list[lsp.Diagnostic]] = {}
         self.refuse: str | None = None
         self.choose: str | None = None
         self.undisclosed = False
@@ -164,6 +166,18 @@ class FakeEditor:
         @feature(lsp.WINDOW_SHOW_MESSAGE)
         def message(params: lsp.ShowMessageParams) -> None:
             self.messages.append(params)
+            self._changed.set()
+
+        for refresh in (lsp.WORKSPACE_CODE_LENS_REFRESH, lsp.WORKSPACE_INLAY_HINT_REFRESH):
+
+            @feature(refresh)
+            def refreshed(_: Any, method: str = refresh) -> None:
+                self.refreshed.append(method)
+                self._changed.set()
+
+        @feature(lsp.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        def diagnosed(params: lsp.PublishDiagnosticsParams) -> None:
+            self.diagnostics[params.uri] = list(params.diagnostics)
             self._changed.set()
 
         @feature("$/orchestrator/poolStats")

@@ -413,10 +413,6 @@ class Orchestrator:
         known = {mission.mission for mission in live}
         return [*live, *(past for past in await self._past() if past.mission not in known)]
 
-    async def task_record(self, plan_file: str, task_id: str) -> TaskRecord | None:
-        """What the newest mission that carried out a plan file says of one of its tasks."""
-        return (await self.task_records(plan_file)).get(task_id)
-
     async def task_records(self, plan_file: str) -> dict[str, TaskRecord]:
         """What missions that carried out a plan file say of its tasks, each the newest.
 
@@ -492,7 +488,7 @@ class Orchestrator:
 
     def reconfigure(self, settings: Settings) -> None:
         """Take changed settings; pools keep their size until the next start."""
-        self._services.engine.settings = settings
+        self._services.reconfigure(settings)
 
     async def close(self) -> None:
         """Stop all missions and end everything; idempotent."""

@@ -91,6 +91,7 @@ class ClientListener:
                 *(event.mission_id, event.status, event.duration_s, why),
             )
         self._trace(event, told)
+        self._stepped(event)
 
     def _trace(self, event: AnyEvent, told: dict[str, object]) -> None:
         """Tell a client that traces what happens (``$/setTrace``)."""
@@ -101,7 +102,6 @@ class ClientListener:
         message = " ".join([f"mission {event.mission_id}: {told['kind']}", *about])
         verbose = json.dumps(told) if trace == lsp.TraceValue.Verbose else None
         self._server.notify(lsp.LOG_TRACE, lsp.LogTraceParams(message, verbose))
-        self._stepped(event)
 
     def on_progress(self, progress: MissionProgress) -> None:
         """A mission got further."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -60,7 +61,7 @@ class PlanFiles:
             return
         checking = asyncio.ensure_future(self._check(uri))
         self._checking[uri] = checking
-        checking.add_done_callback(lambda _: self._checking.pop(uri, None))
+        checking.add_done_callback(partial(self._checked, uri))
 
     def closed(self, uri: str) -> None:
         """A document was closed: forget it, and its diagnostics."""
@@ -133,6 +134,11 @@ class PlanFiles:
             return {}
         folder, path = place
         return await (await folder.orchestrator()).task_records(path)
+
+    def _checked(self, uri: str, checking: asyncio.Task[None]) -> None:
+        self._checking.pop(uri, None)
+        if not checking.cancelled() and (error := checking.exception()) is not None:
+            log.error("%s cannot be checked", uri, exc_info=error)
 
     async def _check(self, uri: str) -> None:
         while (document := await self.document(uri)) is not None:
