@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.group_writer import GroupWriter
-    from orchestrator_core.mission.state import TaskStatus
+    from orchestrator_core.mission.task_store import TaskStatus
 
 QUICK = "--quick" in sys.argv
 LIVE = 200

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.mission.task_reports import TaskReports
+from orchestrator_core.mission.task_store import TaskStore
 from orchestrator_core.records import MissionReport, MissionStatus, TaskState
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import MissionRequest
-    from orchestrator_core.mission.state import TaskStatus
     from orchestrator_core.mission.task_pool import TaskPool
+    from orchestrator_core.mission.task_store import TaskStatus
 
 TITLE_LENGTH = 60
 
@@ -41,7 +42,7 @@ class Mission:
         self.stop_reason: str | None = None
         self.on_stop: Callable[[str], None] | None = None
         self._pool = tasks
-        self._records: list[TaskStatus] = []
+        self._records: dict[int, TaskStatus] = {}
         self._report: asyncio.Future[MissionReport] = asyncio.get_running_loop().create_future()
 
     def add(self, event: AnyEvent) -> None:
@@ -49,6 +50,8 @@ class Mission:
         self.events.append(event)
         self.state = fold(self.state, event, self._new_task)
         self.reports.note(event)
+        if event.at:
+            self.state.tasks.archive(event.at, self._give_back)
 
     def stop(self, reason: str) -> bool:
         """Ask the mission to end; it is over when :meth:`wait` returns.
@@ -89,14 +92,19 @@ class Mission:
 
     def _new_task(self, task_id: str, title: str, state: TaskState) -> TaskStatus:
         record = self._pool.new(task_id, title, state)
-        self._records.append(record)
+        self._records[id(record)] = record
         return record
 
     def _let_go(self) -> None:
         """Give the tasks' records back: what is told of the mission from now on is its report."""
-        records, self._records = self._records, []
-        self.state.tasks = {}
-        self._pool.take_back(records)
+        records, self._records = self._records, {}
+        self.state.tasks = TaskStore()
+        self._pool.take_back(list(records.values()))
+
+    def _give_back(self, record: TaskStatus) -> None:
+        """A record whose task was archived; one that came back from there is not the pool's."""
+        if self._records.pop(id(record), None) is not None:
+            self._pool.take_back([record])
 
     @property
     def summary(self) -> str:

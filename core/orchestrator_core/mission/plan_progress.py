@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from orchestrator_core.mission.state import TaskStatus
+    from orchestrator_core.mission.task_store import TaskStatus
     from orchestrator_core.mission.todo_merge import MarkerChange, MergeResult
     from orchestrator_core.runtime.worker_pool import WorkStealingPool
 

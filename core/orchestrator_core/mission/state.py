@@ -9,8 +9,7 @@ failed or cancelled mission back to running (it is resumed), or adds tasks to a 
 
 A task that has not begun may be divided: its parts join the plan, and it waits for them.
 
-Task: pending -> running -> done, failed or cancelled; pending -> failed or cancelled. A new attempt
-takes any task but a done one back to running; a done one as well, once its edits were reverted.
+The steps of a task are those of :data:`~.task_store.TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -34,12 +33,11 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
+from orchestrator_core.mission.task_store import TaskStatus, TaskStore, move
 from orchestrator_core.records import (
-    FileChange,
     MissionStatus,
     Mode,
     Plan,
-    Receipt,
     Task,
     TaskState,
 )
@@ -51,32 +49,6 @@ if TYPE_CHECKING:
 
 _RESUMABLE = (MissionStatus.FAILED, MissionStatus.CANCELLED)
 _ENDED = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
-
-
-class TaskStatus(Struct):
-    """What became of a task so far.
-
-    Attributes:
-        attempt: the latest, from 1; 0 before the first.
-        intended: changes of which it is not known whether they reached the files.
-        applied: changes that did, and that nobody took back.
-        reverted: whether changes that were applied have been taken back.
-        started_at: of the latest attempt, in seconds since the epoch.
-        finished_at: 0 until it has ended.
-    """
-
-    id: str
-    title: str = ""
-    state: TaskState = TaskState.PENDING
-    attempt: int = 0
-    intended: tuple[FileChange, ...] = ()
-    applied: tuple[FileChange, ...] = ()
-    reverted: bool = False
-    receipt: Receipt | None = None
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    started_at: float = 0.0
-    finished_at: float = 0.0
 
 
 class MissionState(Struct):
@@ -95,7 +67,7 @@ class MissionState(Struct):
     backend: str = ""
     dry_run: bool = False
     plan: Plan | None = None
-    tasks: dict[str, TaskStatus] = field(default_factory=dict[str, TaskStatus])
+    tasks: TaskStore = field(default_factory=TaskStore)
     sequence: int = 0
     accepted_at: float = 0.0
     finished_at: float = 0.0
@@ -160,7 +132,7 @@ def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> N
     if state.status in (MissionStatus.DONE, MissionStatus.UNDONE) or not state.sequence:
         raise _illegal(state, "planned")
     tasks = {
-        task.id: state.tasks.get(task.id) or new_task(task.id, task.title, task.state)
+        task.id: state.tasks.find(task.id) or new_task(task.id, task.title, task.state)
         for task in event.plan.tasks
     }
     for known in state.tasks.values():
@@ -169,7 +141,8 @@ def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> N
     if len(tasks) < len(event.plan.tasks):
         raise _illegal(state, "planned with two tasks of one id")
     state.plan = event.plan
-    state.tasks = tasks
+    state.tasks.clear()
+    state.tasks.update(tasks)
     state.status = MissionStatus.RUNNING
     state.finished_at = 0.0
 
@@ -199,12 +172,10 @@ def _started(state: MissionState, event: TaskStarted) -> None:
     task = _task(state, event.task_id)
     if state.status is not MissionStatus.RUNNING:
         raise _illegal(state, f"{task.id} started")
-    if (task.state is TaskState.DONE and not task.reverted) or event.attempt <= task.attempt:
+    if event.attempt <= task.attempt:
         raise _illegal_task(task, f"attempt {event.attempt} started")
-    task.state = TaskState.RUNNING
+    move(task, TaskState.RUNNING, event.at)
     task.attempt = event.attempt
-    task.started_at = event.at
-    task.finished_at = 0.0
     task.receipt = None
     task.reason = ""
     task.notes = ()
@@ -247,21 +218,15 @@ def _reviewed(state: MissionState, event: TaskReviewed) -> None:
 
 def _finished(state: MissionState, event: TaskFinished) -> None:
     task = _task(state, event.task_id)
-    before, after = task.state, event.state
-    if before is TaskState.RUNNING:
-        legal = after in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
-    elif before is TaskState.PENDING or (before is TaskState.DONE and task.reverted):
-        legal = after in (TaskState.FAILED, TaskState.CANCELLED)
-    else:
-        legal = False
-    if not legal:
-        raise _illegal_task(task, f"finished as {after}")
+    after = event.state
     if after is TaskState.DONE and task.receipt is not None and not task.receipt.passed:
         raise _illegal_task(task, "finished as done although its review failed")
-    task.state = after
+    if after not in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED):
+        raise _illegal_task(task, f"finished as {after}")
+    move(task, after, event.at)
     task.reason = event.reason
     task.notes = event.notes
-    task.finished_at = event.at
+    state.tasks.ended(task)
 
 
 def _mission_finished(state: MissionState, event: MissionFinished) -> None:
@@ -302,7 +267,7 @@ _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
 
 
 def _task(state: MissionState, task_id: str) -> TaskStatus:
-    task = state.tasks.get(task_id)
+    task = state.tasks.find(task_id)
     if task is None:
         raise _illegal(state, f"an event came for {task_id}, which is not in its plan")
     return task

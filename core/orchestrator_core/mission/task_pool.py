@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.mission.state import TaskStatus
+from orchestrator_core.mission.task_store import TaskStatus
 from orchestrator_core.primitives.object_pool import ObjectPool, PoolCounts
 from orchestrator_core.records import TaskState
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.state import MissionState, TaskStatus
+    from orchestrator_core.mission.state import MissionState
+    from orchestrator_core.mission.task_store import TaskStatus
     from orchestrator_core.records import FileChange, Receipt
 
 

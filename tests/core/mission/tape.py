@@ -16,6 +16,7 @@ from orchestrator_core.events import (
     TaskFinished,
     TaskStarted,
 )
+from orchestrator_core.mission.task_store import TaskStatus, TaskStore
 from orchestrator_core.mission.undo import UndoPlan, plan_undo
 from orchestrator_core.records import Plan, Task, TaskState
 from orchestrator_core.workspace.content_store import ContentStore
@@ -105,3 +106,11 @@ def write_all(texts: Sequence[tuple[str, str]]) -> Callable[[Draft], None]:
             draft.write(path, text)
 
     return change
+
+
+def read_store(kind: type, tasks: object) -> object:
+    """A :class:`TaskStore` from the JSON of its tasks, for msgspec's ``dec_hook``."""
+    assert kind is TaskStore
+    store = TaskStore()
+    store.update(msgspec.convert(tasks, dict[str, TaskStatus]))
+    return store

@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from core.mission.tape import read_store
 from orchestrator_core.events import AnyEvent, EditsIntended
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.state import MissionState, replay
@@ -26,7 +27,7 @@ def events(golden: Path, folder: Path) -> tuple[AnyEvent, ...]:
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.stem)
 def test_every_golden_journal_replays(golden: Path, tmp_path: Path) -> None:
     expected = golden.with_suffix(".json").read_bytes()
-    states = msgspec.json.decode(expected, type=dict[str, MissionState])
+    states = msgspec.json.decode(expected, type=dict[str, MissionState], dec_hook=read_store)
     assert replay(events(golden, tmp_path)) == states
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.mission.tape import read_store
 from orchestrator_core.errors import IllegalTransition
 from orchestrator_core.events import (
     AnyEvent,
@@ -223,7 +224,9 @@ def test_any_history_replays_to_the_same_state(events: list[AnyEvent]) -> None:
 def test_journals_of_every_version_replay_for_ever(tmp_path: Path, version: int) -> None:
     shutil.copy(JOURNALS / f"version-{version}.db", tmp_path / "state.db")
     expected = msgspec.json.decode(
-        (JOURNALS / f"version-{version}.json").read_bytes(), type=dict[str, MissionState]
+        (JOURNALS / f"version-{version}.json").read_bytes(),
+        type=dict[str, MissionState],
+        dec_hook=read_store,
     )
     with Journal(tmp_path, read_only=True) as journal:
         assert replay(journal.events()) == expected

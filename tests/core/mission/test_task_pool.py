@@ -13,8 +13,8 @@ from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.pools import Pools
-from orchestrator_core.mission.state import TaskStatus
 from orchestrator_core.mission.task_pool import PREWARM, SIZE, TaskPool
+from orchestrator_core.mission.task_store import TaskStatus
 from orchestrator_core.primitives.string_pool import StringPool
 from orchestrator_core.records import Plan, Receipt, Task, TaskState
 
