@@ -37,6 +37,7 @@ from orchestrator_core.errors import AgentError, ContextOverflow, ModelFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openai import AsyncOpenAI
     from pydantic_ai.models import Model, StreamedResponse
 
 CONNECT_S = 10.0
@@ -67,18 +68,38 @@ def connect(
         )
         made = AnthropicModel(model, provider=AnthropicProvider(anthropic_client=talks))
     else:
-        from openai import AsyncOpenAI  # noqa: PLC0415
+        from openai import AsyncOpenAI as Client  # noqa: PLC0415
         from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415
         from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
 
-        speaks = AsyncOpenAI(
+        speaks = Client(
             api_key=api_key or "none",
             base_url=base_url or None,
             http_client=client,
             max_retries=0,  # who retries is the conversation, which knows budget and circuit
         )
+        _send_as_given(speaks)
         made = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=speaks))
     return ApiModel(f"{provider}:{model}", made, client, silent_s, free=bool(base_url))
+
+
+def _send_as_given(client: AsyncOpenAI) -> None:
+    """Have a client send messages and tools as they are.
+
+    It would look for keys to rename in every message and schema, of which there are none in a
+    chat: that took half of a turn's time, and more with every turn.
+    """
+    create: Any = client.chat.completions.create
+
+    def lean(
+        *, messages: object, tools: object, extra_body: dict[str, Any] | None = None, **rest: Any
+    ) -> Any:
+        body: dict[str, Any] = {"messages": messages}
+        if isinstance(tools, list):
+            body["tools"] = tools
+        return create(messages=[], extra_body=body | (extra_body or {}), **rest)
+
+    client.chat.completions.create = lean  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class ApiModel:
