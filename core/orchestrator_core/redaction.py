@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -55,6 +55,14 @@ _LABELLED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+_MARKS = (
+    *("private key", "eyj", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
+    *("akia", "asia", "aiza", "xox", "hf_", "npm_", "pypi-", "k_live_", "k_test_", "sg."),
+    *("bearer", "basic", "authorization", "api-key", "://"),
+)
+"""One of these is in whatever the two patterns match: to look for them first is a lot quicker."""
+_ENCODED_MARKS = tuple(mark.encode() for mark in _MARKS)
+
 
 def names_secret(variable: str) -> bool:
     """Whether a variable of that name usually holds a secret."""
@@ -77,17 +85,29 @@ class Redactor:
             reverse=True,  # a secret may hold another
         )
         self._values = re.compile("|".join(map(re.escape, values))) if values else None
+        # As they stand in JSON, where a quotation mark is written in another way.
+        self._encoded = [msgspec.json.encode(value)[1:-1] for value in values]
 
     def text(self, text: str) -> str:
         """The text with each secret replaced by :data:`MASK`."""
         if self._values is not None:
             text = self._values.sub(MASK, text)
+        lowered = text.lower()
+        if not any(mark in lowered for mark in _MARKS):
+            return text
         text = _FORMS.sub(MASK, text)
         return _LABELLED.sub(_masked, text)
 
     def record(self, record: T) -> T:
         """A Struct (an event, say) with each secret taken out of the texts in it."""
-        plain = msgspec.json.decode(msgspec.json.encode(record))
+        encoded = msgspec.json.encode(record)
+        lowered = encoded.lower()
+        if not (
+            any(value in encoded for value in self._encoded)
+            or any(mark in lowered for mark in _ENCODED_MARKS)
+        ):
+            return record
+        plain = msgspec.to_builtins(record)
         clean = self._clean(plain)
         return record if clean == plain else msgspec.convert(clean, type(record))
 
@@ -98,8 +118,10 @@ class Redactor:
             case dict():
                 items = cast("dict[object, object]", value).items()
                 return {key: self._clean(item) for key, item in items}
-            case list() | tuple():
-                return [self._clean(item) for item in cast("Sequence[object]", value)]
+            case list():
+                return [self._clean(item) for item in cast("list[object]", value)]
+            case tuple():
+                return tuple(self._clean(item) for item in cast("tuple[object, ...]", value))
             case _:
                 return value
 

@@ -9,6 +9,7 @@ or a mistake leaves no trace in the workspace, and a server that does nothing ke
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -32,6 +33,7 @@ from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus
+from orchestrator_core.redaction import Redactor
 from orchestrator_core.runtime.concurrency import DEFAULT_LIMITS, ConcurrencyController
 from orchestrator_core.runtime.confinement import Confinement
 from orchestrator_core.runtime.polling import AdaptivePoller, StuckWatch
@@ -85,6 +87,11 @@ def tool_server() -> Path:
             "(its wheel has it; building from source needs Rust)"
         )
     return path
+
+
+def confinement(program: Path, settings: Settings) -> Confinement:
+    """How the settings want commands confined."""
+    return Confinement(program, settings.confinement, network=settings.network)
 
 
 class Services:
@@ -159,13 +166,14 @@ class Services:
             shell=Shell(
                 workspace.root,
                 TrustStore(places.trust),
-                Confinement(program, settings.confinement, network=settings.network),
+                confinement(program, settings),
                 pools.buffers,
                 scratch=places.scratch,
                 passed=settings.pass_environment,
             ),
         )
         disk = DiskApplier(workspace, pool.submit)
+        redactor = Redactor(os.environ)
         journal = LazyJournal(places.project, pools.strings)
         engine = Engine(
             workspace=workspace,
@@ -185,7 +193,7 @@ class Services:
             applier=applier(workspace, disk) if applier else disk,
             reviewer=Reviewer(toolbox),
             listener=listener,
-            record=journal.append,
+            record=lambda event: journal.append(redactor.record(event)),
             scratch=places.scratch,
         )
         services = cls(engine, places, tools, journal, pools)
@@ -230,6 +238,11 @@ class Services:
             record(self.manifest, aside, Kind.HISTORY)
         self.on_owned()
         return aside
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take changed settings; pools keep their size until the next start."""
+        self.engine.settings = settings
+        self.engine.toolbox.shell.confinement = confinement(tool_server(), settings)
 
     def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first. Blocks on the disk."""

@@ -17,7 +17,7 @@ from orchestrator_core.config import FLAG_VARIABLES, load
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.places import Places, own_settings
 from orchestrator_core.runtime.tool_pool import RustToolPool
-from orchestrator_core.services import beside_python, tool_server
+from orchestrator_core.services import beside_python, confinement, tool_server
 from orchestrator_core.tools.trust import TrustStore
 from orchestrator_core.workspace.documents import Workspace
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.agents.choice import Offer
+    from orchestrator_core.config import Settings
 
 _DISTRIBUTIONS = ("pygls", "lsprotocol", "msgspec", "psutil")
 
@@ -59,6 +60,7 @@ async def diagnose(root: Path) -> list[Finding]:
             "; ".join(f"{p.source} {p.key}: {p.message}" for p in invalid) or "valid",
         )
     )
+    findings.append(await asyncio.to_thread(_confinement, settings))
     trust = TrustStore(Places.of(root).trust)
     offers = await asyncio.to_thread(survey, settings, root, trust, os.environ)
     return findings + list(_backends(offers, settings.backend))
@@ -105,6 +107,17 @@ async def _program(name: str) -> Finding:
     )
     output, _ = await process.communicate()
     return Finding(name, process.returncode == 0, output.decode(errors="replace").strip())
+
+
+def _confinement(settings: Settings) -> Finding:
+    """What keeps commands from the rest of the system."""
+    program = beside_python("opencode-tool-server")
+    if program is None:
+        return Finding("confinement", False, "needs opencode-tool-server")
+    held = confinement(program, settings)
+    status = held.status()
+    able = status.files and bool(settings.network or status.network)
+    return Finding("confinement", able or held.mode != "strict", f"{held.mode}: {held.in_force()}")
 
 
 async def _tool_server() -> Finding:

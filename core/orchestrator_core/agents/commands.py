@@ -58,7 +58,10 @@ async def run(
             notes = await context.pool.submit(_take_changes, context, scratch, kept)
     finally:
         await context.pool.submit(scratch.remove)
-    return Outcome(notes=tuple(notes), checks=(_as_check("run", command, result),))
+    return Outcome(
+        notes=(f"`{command}` ran {result.confined}", *notes),
+        checks=(_as_check("run", command, result),),
+    )
 
 
 def _take_changes(context: TaskContext, scratch: ScratchCopy, files: Sequence[str]) -> list[str]:
@@ -169,5 +172,5 @@ def _as_check(name: str, command: str, result: CommandResult) -> CheckResult:
         status="passed" if passed else "failed",
         exit_code=result.exit_code,
         duration_s=round(result.duration_s, 3),
-        details=() if passed else (f"exit code {result.exit_code}", *tail),
+        details=() if passed else (f"exit code {result.exit_code}", result.confined, *tail),
     )
