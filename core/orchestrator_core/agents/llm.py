@@ -8,6 +8,7 @@ imports pydantic-ai, which takes seconds: it is itself imported only when a mode
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -55,6 +56,7 @@ def connect(
         base_url: where the API is; empty for the provider's own.
         silent_s: a request that brings nothing for so long is given up.
     """
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells of every request
     # Each client of ours keeps its own connections, on the loop that it is used on.
     client = httpx2.AsyncClient(timeout=httpx2.Timeout(silent_s, connect=CONNECT_S))
     made: Model[Any]
