@@ -26,7 +26,6 @@ _HEADING_MARKER = re.compile(r"\[([^\[\]]{0,3})\][ \t]+(?=[A-Za-z])")
 _STEP = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[([^\[\]]{0,3})\](?:[ \t]+|$)")
 _ID = re.compile(r"(?=[A-Za-z_-]*\d)[A-Za-z][\w-]*(?:\.[\w-]+)*(?=[ \t]*(?:[:|]|$))", re.ASCII)
 _STEP_ID = re.compile(r"[A-Z]{1,3}\d+(?:\.\d+)*(?=[ \t]*(?::(?!\S*\()|\||$))", re.ASCII)
-_BAR = re.compile(r"(?<!\\)(?:\\\\)*\|")
 _OPTION = re.compile(r"[ \t]*([A-Za-z][A-Za-z-]*)[ \t]*:[ \t]*(.*?)[ \t]*", re.DOTALL)
 _ESCAPED_BAR = re.compile(r"(\\+)\|")
 _FIRST = frozenset("#-*+ \t`~<123456789")
@@ -133,7 +132,7 @@ def _read_line(text: str, start: int, stop: int, number: int) -> Line | None:
         position = _skip_blank(text, position, stop)
         has_colon = text[position : position + 1] == ":"
         position += has_colon
-    bars = [found.end() - 1 for found in _BAR.finditer(text, position, stop) if level != 1]
+    bars = _bars(text, position, stop) if level != 1 else []
     options, strays, title_stop = _options(text, bars, stop, known_only=not level)
     title_span = _trimmed(text, position, title_stop)
     return Line(
@@ -151,6 +150,20 @@ def _read_line(text: str, start: int, stop: int, number: int) -> Line | None:
         strays,
         has_colon,
     )
+
+
+def _bars(text: str, start: int, stop: int) -> list[int]:
+    """Where bars stand that no backslash takes the meaning from."""
+    bars: list[int] = []
+    bar = text.find("|", start, stop)
+    while bar >= 0:
+        escape = bar
+        while escape > start and text[escape - 1] == "\\":
+            escape -= 1
+        if (bar - escape) % 2 == 0:
+            bars.append(bar)
+        bar = text.find("|", bar + 1, stop)
+    return bars
 
 
 def _options(

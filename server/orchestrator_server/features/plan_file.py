@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".plan.md"
 SOURCE = "orchestrator"
+_PAUSE_S = 0.01  # what is asked together with a change, a completion, is answered before
 _REFRESH_S = 0.2
 _SHOWN = (TaskStarted, TaskFinished, MissionFinished, EditsReverted, MissionUndone)
 _SEVERITY = {
@@ -141,6 +142,7 @@ class PlanFiles:
             log.error("%s cannot be checked", uri, exc_info=error)
 
     async def _check(self, uri: str) -> None:
+        await asyncio.sleep(_PAUSE_S)
         while (document := await self.document(uri)) is not None:
             self._publish(uri, document.text, await self._diagnostics(uri, document))
             if document.text == self.text(uri):
