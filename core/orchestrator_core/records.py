@@ -132,6 +132,7 @@ class FileChange(Struct, frozen=True, gc=False):
         after: SHA-256 of the file's bytes after; empty for a deleted file.
         mode: permission bits before; None for a created file, or where they are not known.
         new_mode: permission bits that the change sets; None where it leaves them.
+        made_folders: how many of the folders above a new place are made for it.
     """
 
     path: str
@@ -141,6 +142,7 @@ class FileChange(Struct, frozen=True, gc=False):
     new_path: str = ""
     mode: int | None = None
     new_mode: int | None = None
+    made_folders: int = 0
 
 
 class TaskReport(Struct, frozen=True, gc=False):

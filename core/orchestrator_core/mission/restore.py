@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from orchestrator_core.errors import ContentsUnavailable, EditRefused, StaleEdit
+from orchestrator_core.errors import ContentsUnavailable, EditRefused, StaleEdit, WorkspaceError
 from orchestrator_core.events import EditsIntended, EditsReverted, MissionAccepted
 from orchestrator_core.mission.undo import plan_undo
 from orchestrator_core.workspace.disk_applier import clear_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.undo import UndoPlan
+    from orchestrator_core.records import FileChange
+    from orchestrator_core.workspace.documents import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +55,32 @@ async def revert(
 
 
 def clear_up(engine: Engine, events: Iterable[AnyEvent]) -> None:
-    """Remove the names that failed or killed writes of a mission left. Blocks on the disk."""
+    """Remove what is left of a mission whose edits were taken back. Blocks on the disk.
+
+    That is the names that failed or killed writes left, and the folders made for its files.
+    """
     paths: set[str] = set()
-    for event in events:
-        if isinstance(event, EditsIntended):
-            paths.update(path for c in event.changes for path in (c.path, c.new_path))
-        elif isinstance(event, MissionAccepted):
-            paths.add(event.plan_file)
-    paths.discard("")
+    folders: set[Path] = set()
     try:
+        for event in events:
+            if isinstance(event, EditsIntended):
+                for change in event.changes:
+                    paths.update((change.path, change.new_path))
+                    folders.update(_made(engine.workspace, change))
+            elif isinstance(event, MissionAccepted):
+                paths.add(event.plan_file)
+        paths.discard("")
         clear_leftovers(engine.workspace, paths, is_kept=engine.contents.has)
-    except (OSError, ContentsUnavailable) as error:
-        log.warning("what a write left behind could not be removed: %s", error)
+    except (OSError, ContentsUnavailable, WorkspaceError) as error:
+        log.warning("not all that a mission left behind could be removed: %s", error)
+    for folder in sorted(folders, reverse=True):  # what is inside before what it is in
+        with contextlib.suppress(OSError):  # it is in use, or gone
+            folder.rmdir()
+
+
+def _made(workspace: Workspace, change: FileChange) -> Sequence[Path]:
+    """The folders that a change made."""
+    return workspace.locate(change.new_path or change.path).parents[: change.made_folders]
 
 
 async def _apply_inverse(engine: Engine, events: Sequence[AnyEvent], task_id: str) -> UndoPlan:

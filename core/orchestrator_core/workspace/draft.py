@@ -196,7 +196,7 @@ class Draft:
             self._entries[new_name] = _Entry(target.before, document, origin)
 
     def changes(self) -> tuple[Change, ...]:
-        """What the draft would do to the workspace, sorted by path.
+        """What the draft would do to the workspace, sorted by path. Blocks on the disk.
 
         Every path occurs once, as ``path`` or ``new_path``, so the changes are independent.
         """
@@ -214,9 +214,13 @@ class Draft:
                     changes.append(_change(name, "modify", before, document, edits=kept[name]))
             elif source is not None and left is None:
                 moved.add(origin)
-                changes.append(_change(origin, "rename", source, document, new_path=name))
+                made = self.workspace.missing_folders(name)
+                changes.append(
+                    _change(origin, "rename", source, document, new_path=name, made_folders=made)
+                )
             else:
-                changes.append(_change(name, "create", None, document))
+                made = self.workspace.missing_folders(name)
+                changes.append(_change(name, "create", None, document, made_folders=made))
         changes += [
             Change(name, "delete", before)
             for name, (before, document, _) in entries.items()
@@ -304,8 +308,9 @@ def _change(
     *,
     new_path: str = "",
     edits: tuple[TextEdit, ...] | None = None,
+    made_folders: int = 0,
 ) -> Change:
     if edits is None:
         edits = diff_edits(before.text, after.text) if before is not None else ()
     mode = None if before is not None and before.mode == after.mode else after.mode
-    return Change(path, kind, before, after.text, edits, new_path, after.bom, mode)
+    return Change(path, kind, before, after.text, edits, new_path, after.bom, mode, made_folders)

@@ -44,6 +44,7 @@ class Change(Struct, frozen=True):
         new_path: where a renamed file goes.
         bom: whether a byte-order mark stands before ``after_text``.
         mode: permission bits to set; None leaves those of the file, or those of any new one.
+        made_folders: how many of the folders above a new place did not exist.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Change(Struct, frozen=True):
     new_path: str = ""
     bom: bool = False
     mode: int | None = None
+    made_folders: int = 0
 
     def encode(self) -> bytes | None:
         """The bytes of the file afterwards; None for ``delete``.
@@ -74,6 +76,7 @@ class Change(Struct, frozen=True):
             new_path=self.new_path,
             mode=self.before.mode if self.before else None,
             new_mode=self.mode,
+            made_folders=self.made_folders,
         )
 
 

@@ -77,6 +77,17 @@ class Root:
             )
         return Path(real)
 
+    def missing_folders(self, path: str) -> int:
+        """How many of the folders above a file do not exist.
+
+        Raises:
+            WorkspaceError: as ``locate``.
+        """
+        folder, missing = os.path.dirname(self.locate(path)), 0  # noqa: PTH120 - a fifth of the cost
+        while not os.path.lexists(folder):
+            folder, missing = os.path.dirname(folder), missing + 1  # noqa: PTH120
+        return missing
+
     def key(self, file: Path) -> str:
         """A located file's one name, whatever links lead to it."""
         return str(file).removeprefix(self._prefix)

@@ -156,6 +156,7 @@ async def recover(root: Path) -> None:
         assert visible(root) == NEW
         assert (await engine.undo()).unrestored == ()
         assert tree(root) == OLD, tree(root)
+        assert {file.name for file in root.iterdir() if file.is_dir()} == {".opencode"}
 
 
 def sweep(folder: Path, times: str, name: str, call: str, stride: str) -> int:

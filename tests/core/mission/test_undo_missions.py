@@ -46,13 +46,17 @@ Tree = dict[str, File]
 
 
 def tree(root: Path) -> Tree:
-    return {
-        file.relative_to(root).as_posix(): File(
-            file.read_bytes(), stat.S_IMODE(file.stat().st_mode)
-        )
-        for file in root.rglob("*")
-        if file.is_file() and ".opencode" not in file.relative_to(root).parts
-    }
+    """Every file, and every folder that is empty, with a slash after its name."""
+    found: Tree = {}
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(".opencode"):
+            continue
+        if path.is_file():
+            found[name] = File(path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+        elif not any(path.iterdir()):
+            found[f"{name}/"] = File(b"", 0)
+    return found
 
 
 @contextmanager
@@ -205,7 +209,7 @@ def check_undo(contents: Tree, tasks: list[list[Edit]], remarks: dict[int, Remar
             found = now.get(name, File(b"", 0))
             same = File(person.without_remarks(found.data), found.mode) == file
             assert same or f"{name}: " in told, (name, told)
-        for name in now.keys() - contents.keys():
+        for name in {name for name in now if name[-1] != "/"} - contents.keys():
             assert any(line in now[name].data for line in person.said), name
             assert name in told, (name, told)
 
