@@ -73,6 +73,7 @@ class Cleaner:
         self._limits = limits
         self._journal = journal
         self._free_bytes = free_bytes
+        self._agreed: dict[bytes, int] = {}
 
     @property
     def enabled(self) -> bool:
@@ -219,7 +220,9 @@ class Cleaner:
             self.require_room()
         except DiskFull as error:
             note = str(error)
-        planner = Planner(folder, self._manifest, self._journal, may_write=not note)
+        planner = Planner(
+            folder, self._manifest, self._journal, may_write=not note, agreed=self._agreed
+        )
         return planner.plan(jobs), note
 
     @contextlib.contextmanager

@@ -157,12 +157,16 @@ class Manifest:
         rows = self.query("SELECT kind, COUNT(*), SUM(size) FROM entries GROUP BY kind")
         return {Kind(kind): (count, size) for kind, count, size in rows}
 
-    def names(self) -> dict[bytes, set[str]]:
-        """The names recorded in each folder, as ``os.listdir`` tells them."""
-        rows = self.query(  # one text a folder costs a tenth of one row a file
-            "SELECT folder, CAST(group_concat(name, '/') AS BLOB) FROM entries GROUP BY folder"
-        )
-        return {folder: set(os.fsdecode(names).split("/")) for folder, names in rows}
+    def folders(self) -> list[bytes]:
+        """The folders that recorded files lie in."""
+        return [folder for (folder,) in self.query("SELECT DISTINCT folder FROM entries")]
+
+    def names(self, folder: bytes) -> set[str]:
+        """The names recorded in a folder, as ``os.listdir`` tells them."""
+        # One text costs a tenth of one row a file.
+        query = "SELECT CAST(group_concat(name, '/') AS BLOB) FROM entries WHERE folder = ?"
+        ((names,),) = self.query(query, (folder,)) or [(None,)]
+        return set(os.fsdecode(names).split("/")) if names else set()
 
     def quarantined(self) -> list[Quarantined]:
         """What lies in the quarantine, the oldest first."""

@@ -53,6 +53,8 @@ class Planner:
         manifest: its manifest.
         journal: the journal, where it may be shortened.
         may_write: False: the disk is full, only what makes room is planned.
+        agreed: when folders last changed in which all recorded files were found; kept between
+            plans, so that only folders that changed since are listed.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Planner:
         journal: JournalArchive | None,
         *,
         may_write: bool = True,
+        agreed: dict[bytes, int] | None = None,
     ) -> None:
         self._folder = folder
         self._manifest = manifest
@@ -73,7 +76,7 @@ class Planner:
         self._looked_at: dict[bytes, bool] = {}
         self._kept: dict[bytes, str] = {}
         self._disowned: list[Entry] = []
-        self._missing = self._find_missing()
+        self._missing = self._find_missing({} if agreed is None else agreed)
         totals = manifest.totals()
         self._count = {kind: totals.get(kind, (0, 0))[0] for kind in Kind}
         self._bytes = {kind: totals.get(kind, (0, 0))[1] for kind in Kind}
@@ -132,14 +135,21 @@ class Planner:
             case Budget():
                 self._keep_within(policy, job)
 
-    def _find_missing(self) -> list[Entry]:
+    def _find_missing(self, agreed: dict[bytes, int]) -> list[Entry]:
         """Recorded files that are gone; those that are being written are no matter of a plan."""
-        found = [
-            self._manifest.get(os.path.join(above, os.fsencode(name)))  # noqa: PTH118 - bytes
-            for above, names in self._manifest.names().items()
-            for name in sorted(names - self._folder.names(above))
-        ]
-        return [entry for entry in found if entry and entry.kind is not Kind.TEMPORARY]
+        found: list[Entry] = []
+        for above in self._manifest.folders():
+            changed_ns = self._folder.changed_ns(above)
+            if agreed.get(above) == changed_ns is not None:
+                continue
+            gone = self._manifest.names(above) - self._folder.names(above)
+            for name in sorted(gone):
+                entry = self._manifest.get(os.path.join(above, os.fsencode(name)))  # noqa: PTH118
+                if entry is not None and entry.kind is not Kind.TEMPORARY:
+                    found.append(entry)
+            if changed_ns is not None and not gone:
+                agreed[above] = changed_ns
+        return found
 
     def _leaves(self, entry: Entry) -> None:
         self._count[entry.kind] -= 1

@@ -14,6 +14,7 @@ import hashlib
 import os
 import pwd
 import stat
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -36,6 +37,7 @@ _OWN_BYTES = 262_144
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 16
+_SETTLED_NS = 2_000_000_000
 
 
 class Verdict(StrEnum):
@@ -148,6 +150,19 @@ class StateFolder:
                 return set(os.listdir(folder))  # noqa: PTH208 - of a descriptor
         except OSError:
             return set()
+
+    def changed_ns(self, path: bytes) -> int | None:
+        """When a name was last added to a folder or removed; None where that is not yet certain.
+
+        A file system's clock may stand still for some milliseconds: what changed just now may
+        change again without a trace.
+        """
+        try:
+            with self.folder(path) as folder:
+                changed_ns = os.fstat(folder).st_ctime_ns
+        except OSError:
+            return None
+        return changed_ns if abs(time.time_ns() - changed_ns) > _SETTLED_NS else None
 
     def status(self, path: bytes) -> os.stat_result | None:
         """The status of what lies at a path, a link's own; None where there is nothing."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from generated_folder import BYTES, FILES, Desk, generate
+from orchestrator_core.cleanup import state_folder
+from orchestrator_core.cleanup.entries import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +71,31 @@ def test_a_folder_that_is_not_ours_gets_no_file_of_ours(tmp_path: Path) -> None:
     desk.put("agents/mine.md", None)
     assert desk.cleaner.run().steps == ()
     assert list(desk.files()) == ["agents/mine.md"]
+
+
+def test_only_folders_that_changed_are_listed_and_what_is_gone_is_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_folder, "_SETTLED_NS", -1)
+    for name in ("sessions/a", "sessions/b", "cache/a"):
+        desk.put(name, Kind.SESSION)
+    listed: list[bytes] = []
+    names = state_folder.StateFolder.names
+
+    def watched(folder: state_folder.StateFolder, path: bytes) -> set[str]:
+        listed.append(path)
+        return names(folder, path)
+
+    monkeypatch.setattr(state_folder.StateFolder, "names", watched)
+    desk.cleaner.run()
+    assert {b"sessions", b"cache"} <= set(listed)
+    listed.clear()
+    desk.cleaner.run()
+    assert set(listed) == {b"quarantine"}
+
+    (desk.folder / "sessions/a").unlink()
+    desk.cleaner.run()
+
+    assert b"cache" not in listed
+    assert desk.manifest.names(b"sessions") == {"b"}
+    desk.assert_agrees()
