@@ -34,13 +34,19 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class MissionAccepted(Event, frozen=True, tag="accepted"):
-    """A request became a mission. ``plan_file`` is where its plan came from, if from a file."""
+    """A request became a mission.
+
+    Attributes:
+        plan_file: where its plan came from, if from a file.
+        plan_text: what that file held: the base that later edits of it are merged from.
+    """
 
     text: str
     mode: Mode = Mode.NORMAL
     backend: str = "builtin"
     dry_run: bool = False
     plan_file: str = ""
+    plan_text: str = ""
 
 
 class MissionPlanned(Event, frozen=True, tag="planned"):

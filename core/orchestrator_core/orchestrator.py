@@ -225,6 +225,7 @@ class Orchestrator:
             text=plan.title or path,
             plan=plan,
             plan_file=path,
+            plan_text=parsed.text,
             mode=request.mode,
             backend=self._backends.for_plan(choices.get("backend") or self.settings.backend, plan),
             dry_run=request.dry_run,
@@ -312,6 +313,7 @@ class Orchestrator:
         request = MissionRequest(
             text=accepted.text,
             plan_file=accepted.plan_file,
+            plan_text=accepted.plan_text,
             mode=accepted.mode,
             backend=accepted.backend,
         )

@@ -32,6 +32,7 @@ class MissionRequest(Struct, frozen=True, kw_only=True):
         text: the task in the verb language or plain words; empty where ``plan`` is given.
         plan: a plan that is carried out as it is.
         plan_file: where ``plan`` came from, relative to the workspace; its ticks are kept there.
+        plan_text: what that file held when it was read.
         dry_run: nothing is changed; the report carries the diff.
         mission_id: the mission whose budget planning is charged to; empty for a plan alone.
     """
@@ -39,6 +40,7 @@ class MissionRequest(Struct, frozen=True, kw_only=True):
     text: str = ""
     plan: Plan | None = None
     plan_file: str = ""
+    plan_text: str = ""
     mode: Mode = Mode.NORMAL
     backend: str = "builtin"
     dry_run: bool = False

@@ -26,6 +26,7 @@ from orchestrator_core.events import (
     TaskFinished,
     TaskStarted,
 )
+from orchestrator_core.mission import plan_language
 from orchestrator_core.mission.dividing import parts_of
 from orchestrator_core.mission.engine import MissionProgress
 from orchestrator_core.mission.plan_progress import PlanProgress
@@ -102,6 +103,7 @@ class Commander:
                 backend=self._backend.name,
                 dry_run=request.dry_run,
                 plan_file=request.plan_file,
+                plan_text=request.plan_text,
             )
         )
         if not isinstance(plan, Plan):
@@ -192,7 +194,11 @@ class Commander:
         self._tasks = {task.id: task for task in tasks}
         self._ended = sum(task.state is TaskState.DONE for task in tasks)
         if (file := self._mission.request.plan_file) and self.rehearsal is None:
-            self._progress = PlanProgress(self._engine.workspace.locate(file), self._engine.pool)
+            text = self._mission.request.plan_text
+            known = self._mission.state.tasks.values()
+            states = {t.id: t.state for t in known if t.state is not TaskState.PENDING}
+            base = await self._engine.pool.submit(_as_rendered, text, states) if text else None
+            self._progress = PlanProgress(self._engine, file, base)
         actions = await self._engine.pool.submit(self._policy.handle, planned)
         limit = asyncio.get_running_loop().call_later(
             self._engine.settings.limits.mission_s, self._out_of_time
@@ -361,6 +367,11 @@ def _message(ended: int, total: int, working: int, busy: float) -> str:
         return f"{ended}/{total} tasks"
     workers = "1 worker" if working == 1 else f"{working} workers"
     return f"{ended}/{total} tasks, {workers}, {busy * 100:.0f} % busy"
+
+
+def _as_rendered(text: str, states: dict[str, TaskState]) -> str:
+    """The plan file as it was last rendered: as it was read, and what the journal says since."""
+    return plan_language.render_states(plan_language.parse(text), states)
 
 
 def _show(event: AnyEvent, progress: PlanProgress) -> None:

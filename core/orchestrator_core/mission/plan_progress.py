@@ -2,7 +2,8 @@
 
 States are published from the worker pool, together where they come close to each other, and with
 pauses that keep the writing of a large plan below a tenth of the time. What a person did to the
-file meanwhile is merged by the TodoSyncService; what is to be said about it becomes a note.
+file meanwhile is merged by the TodoSyncService; what is to be said about it becomes a note. Where
+an editor has the file open, its buffer is edited rather than the file behind it.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from orchestrator_core.errors import EditRefused
+from orchestrator_core.errors import EditRefused, StaleEdit, WorkspaceError
+from orchestrator_core.mission.todo_merge import MergeResult
 from orchestrator_core.mission.todo_sync import TodoSyncService
 from orchestrator_core.records import TaskState
+from orchestrator_core.workspace.edits import Change, diff_edits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+    from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.task_store import TaskStatus
-    from orchestrator_core.mission.todo_merge import MarkerChange, MergeResult
-    from orchestrator_core.runtime.worker_pool import WorkStealingPool
+    from orchestrator_core.mission.todo_merge import MarkerChange
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.25
+_ATTEMPTS = 5  # to edit a buffer in which somebody types; then with the next change
 _SHARE = 9  # pauses are this many times as long as the write before
 
 
@@ -34,14 +37,19 @@ class PlanProgress:
     """One mission's progress in one plan file. Lives on the event loop; close it at the end.
 
     Args:
-        file: the plan file.
-        pool: where the writing is done.
+        engine: the workspace's services.
+        path: the plan file, relative to the workspace.
+        base: what it held as it was last rendered; edits since then are the person's. None where
+            that is not known.
     """
 
-    def __init__(self, file: Path, pool: WorkStealingPool) -> None:
+    def __init__(self, engine: Engine, path: str, base: str | None = None) -> None:
+        file = engine.workspace.locate(path)
         self._name = file.name
-        self._pool = pool
-        self._service = TodoSyncService(file)
+        self._path = path
+        self._engine = engine
+        self._pool = engine.pool
+        self._service = TodoSyncService(file, base=base)
         self._due: dict[str, TaskState] = {}
         self._notes: dict[str, None] = {}
         self._changed = asyncio.Event()
@@ -83,12 +91,31 @@ class PlanProgress:
     async def _publish(self) -> None:
         due, self._due = self._due, {}
         try:
-            result = await self._pool.submit(self._service.publish, due)
-        except EditRefused as error:
+            result = await self._bring_in(due)
+        except (EditRefused, WorkspaceError) as error:
             log.warning("%s", error)
             self._note(str(error))
         else:
             self._note_changes(result)
+
+    async def _bring_in(self, due: dict[str, TaskState]) -> MergeResult:
+        """Into the editor's buffer, if it has the file open, else into the file."""
+        for _ in range(_ATTEMPTS):
+            buffer = await self._pool.submit(self._engine.workspace.find, self._path)
+            if buffer is None or buffer.source == "disk":
+                return await self._pool.submit(self._service.publish, due)
+            result = await self._pool.submit(self._service.merged, buffer.text, due)
+            if result.text != buffer.text:
+                edits = diff_edits(buffer.text, result.text)
+                change = Change(self._path, "modify", buffer, result.text, edits, bom=buffer.bom)
+                try:
+                    async with self._engine.apply_lock:
+                        await self._engine.applier.apply([change], label="orchestrator: progress")
+                except StaleEdit:
+                    continue  # the person types: merge with what there is now
+            self._service.placed(result)
+            return result
+        return MergeResult("", shown=False)
 
     def _note_changes(self, result: MergeResult) -> None:
         for change in result.conflicts:

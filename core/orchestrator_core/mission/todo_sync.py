@@ -154,6 +154,21 @@ class TodoSyncService:
             self._served = serving
             return result
 
+    def merged(self, text: str, states: States) -> MergeResult:
+        """Merge into a text that is not in the file: the unsaved buffer of an editor.
+
+        The text is not written; say with :meth:`placed` that the editor has it.
+        """
+        with self._writing:
+            self._states.update(states.items())
+            return merge(text if self._base is None else self._base, text, self._states)
+
+    def placed(self, result: MergeResult) -> None:
+        """Take note that a merge is in the editor's buffer: the next one is based on it."""
+        with self._writing:
+            self._base = result.base
+            self._is_plain, self._document = False, None
+
     def changed(self) -> bool:
         """Whether the file holds something else than was last written: a merge is due then."""
         with self._writing:

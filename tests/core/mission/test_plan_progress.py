@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator_core.errors import AgentError, RequestError
+from orchestrator_core.errors import AgentError, RequestError, StaleEdit
+from orchestrator_core.mission.journal import Journal
 from orchestrator_core.records import MissionStatus
 from orchestrator_core.tools.trust import TrustStore
-from scripted_backend import orchestrator
+from scripted_backend import Recorder, orchestrator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.records import MissionReport
+    from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.edits import Change
     from scripted_backend import Act
 
 PLAN = "# Mission: three\n### T1\n- [ ] one\n### T2 | depends: T1\n- [ ] two\n### T10\n- [ ] ten\n"
@@ -59,6 +63,91 @@ async def test_tasks_are_ticked_while_it_runs_and_a_persons_lines_stay(root: Pat
         PLAN.replace("[ ]", "[x]") + "\nA person's line.\n### T11\n- [ ] eleven\n"
     )
     assert "T11 was added meanwhile" in report.reason
+
+
+async def test_what_a_person_wrote_while_the_server_was_down_is_seen_when_it_resumes(
+    root: Path,
+) -> None:
+    file = root / "plan.md"
+    reached = asyncio.Event()
+
+    async def act(context: TaskContext) -> None:
+        if context.task.id == "T2" and not reached.is_set():
+            await until_written(file, "### T1\n- [x] one\n### T2 | depends: T1\n- [/] two")
+            reached.set()
+            await asyncio.Event().wait()
+
+    recorder = Recorder()
+    async with orchestrator(root, act, listener=recorder) as engine:
+        request = await engine.request_from_file("plan.md", backend="script")
+        mission = await engine.start(request)
+        async with asyncio.timeout(60):
+            await reached.wait()
+        events, shown = list(recorder.events), file.read_text()
+        mission.stop("cut")
+        await mission.wait()
+
+    for kept in (root / ".opencode").glob("state.db*"):
+        kept.unlink()
+    with Journal(root / ".opencode") as journal:
+        for event in events:
+            journal.append(event)
+        journal.flush()
+    file.write_text(shown.replace("### T10\n- [x] ten\n", "### T11\n- [ ] eleven\n") + "A line.\n")
+
+    async with orchestrator(root, act) as engine:
+        mission = await engine.resume()
+        async with asyncio.timeout(60):
+            report = await mission.wait()
+
+    assert report.status is MissionStatus.DONE, report.reason
+    assert "T11 was added meanwhile" in report.reason
+    assert "T10 was taken out meanwhile" in report.reason
+    assert "by hand" not in report.reason, "what was rendered before is nobody's edit"
+    assert file.read_text().endswith("- [x] two\n### T11\n- [ ] eleven\nA line.\n")
+
+
+async def test_a_plan_that_an_editor_has_open_is_ticked_there(root: Path) -> None:
+    typed = PLAN + "\nTyped, not saved.\n"
+
+    async def act(context: TaskContext) -> None:
+        if context.task.id == "T2":
+            async with asyncio.timeout(20):
+                while "- [x] one" not in engine.workspace.read("plan.md").text:
+                    await asyncio.sleep(0.01)
+            text = engine.workspace.read("plan.md").text + "Typed meanwhile.\n"
+            engine.workspace.changed("plan.md", text, 50)
+
+    async with orchestrator(root, act) as engine:
+        engine.workspace.opened("plan.md", typed, 1)
+        engine._services.engine.applier = BufferApplier(engine.workspace)
+        request = await engine.request_from_file("plan.md", backend="script")
+        mission = await engine.start(request)
+        async with asyncio.timeout(60):
+            report = await mission.wait()
+        in_buffer = engine.workspace.read("plan.md").text
+
+    assert report.status is MissionStatus.DONE, report.reason
+    assert in_buffer == typed.replace("[ ]", "[x]") + "Typed meanwhile.\n"
+    assert (root / "plan.md").read_text() == PLAN, "the file behind it is the person's to save"
+
+
+class BufferApplier:
+    """An editor that has every file open; it refuses what was computed from an older text."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._version = 100
+
+    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+        """Take the texts."""
+        for change in changes:
+            now = self._workspace.find(change.path)
+            if now != change.before:
+                raise StaleEdit(change.path)
+            assert change.after_text is not None
+            self._version += 1
+            self._workspace.changed(change.path, change.after_text, self._version)
 
 
 async def test_what_a_failed_mission_took_back_is_not_ticked(root: Path) -> None:
