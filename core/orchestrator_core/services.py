@@ -12,7 +12,6 @@ import asyncio
 import os
 import shutil
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -31,6 +30,7 @@ from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
+from orchestrator_core.mission.todo_sync import TodoSyncService
 from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus
 from orchestrator_core.redaction import Redactor
@@ -291,17 +291,12 @@ class Services:
         workspace = self.engine.workspace
         target = workspace.root / self.engine.settings.plan_file
         target.parent.mkdir(parents=True, exist_ok=True)
-        replaced = ""
-        if target.exists():
-            archive = self.places.project / "archive"
-            archive.mkdir(parents=True, exist_ok=True)
-            kept = archive / f"todo-{time.strftime('%Y%m%d-%H%M%S')}.md"
-            target.replace(kept)
-            replaced = kept.relative_to(workspace.root).as_posix()
-        target.write_text(text, encoding="utf-8")
-        if replaced:
-            record(self.manifest, workspace.root / replaced, Kind.HISTORY)
-        return replaced
+        with TodoSyncService(target) as file:
+            kept = file.begin(text, archive=self.places.project / "archive")
+        if kept is None:
+            return ""
+        record(self.manifest, kept, Kind.HISTORY)
+        return kept.relative_to(workspace.root).as_posix()
 
     def trust(self, *, revoke: bool) -> None:
         """Trust the workspace with the files that may name commands, or no longer. Blocks."""
