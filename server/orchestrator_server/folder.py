@@ -16,6 +16,7 @@ from orchestrator_core.config import Settings, load
 from orchestrator_core.errors import OrchestratorError, WorkspaceError
 from orchestrator_core.places import own_settings
 from orchestrator_server.log import WorkspaceLog
+from orchestrator_server.permission_question import EditorAsker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,6 +136,7 @@ class Folder:
             self._listener,
             applier=lambda workspace, disk: applier(self._server, workspace, disk, self.uri),
             on_owned=self._log.open,
+            asker=EditorAsker(self._server),
         )
         for path, uri in self._uris.items():
             document = self._server.workspace.get_text_document(uri)

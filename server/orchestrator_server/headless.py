@@ -21,6 +21,7 @@ from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.places import own_settings
 from orchestrator_core.records import MissionStatus, Mode
+from orchestrator_core.redaction import RedactingFilter, Redactor
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.clean import show_cleanup, show_restored
 from orchestrator_server.doctor import diagnose
@@ -30,6 +31,7 @@ from orchestrator_server.exit_codes import (
     EXIT_FAILED,
     EXIT_USAGE,
 )
+from orchestrator_server.permission_question import TerminalAsker
 from orchestrator_server.terminal import TerminalListener, show_missions, show_report, show_stats
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ class Run:
             )
         level = "WARNING" if settings.log_level == "info" else settings.log_level.upper()
         logging.basicConfig(level=level, stream=sys.stderr)
-        return await Orchestrator.open(self.root, settings, self.listener)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(RedactingFilter(Redactor(os.environ)))
+        asker = TerminalAsker(self.err, sys.stdin, self.listener.paused)
+        return await Orchestrator.open(self.root, settings, self.listener, asker=asker)
 
     def print_json(self, value: object) -> None:
         """Print one JSON object."""

@@ -72,6 +72,18 @@ class TerminalListener:
             finally:
                 self._bar = None
 
+    @contextlib.contextmanager
+    def paused(self) -> Generator[None]:
+        """Take the bar away for as long as the context lasts: the person is asked something."""
+        bar = self._bar
+        if bar is not None:
+            bar.stop()
+        try:
+            yield
+        finally:
+            if bar is not None:
+                bar.start()
+
     def on_event(self, event: AnyEvent) -> None:
         """Tell of a task's start, review and end."""
         if self._quiet:
