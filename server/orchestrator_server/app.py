@@ -72,6 +72,10 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
         if (mission := bars.mission_of(params.token)) is not None:
             session.stop(mission, "cancelled in the editor")
 
+    @server.feature("orchestrator/lm.delta")
+    def model_said(params: object) -> None:
+        session.hear_model(params)
+
     @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
     async def code_actions(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
         return await language.code_actions(params)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator_core.config import InvalidSetting
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
+    from orchestrator_server.editor_model import EditorModel
     from orchestrator_server.log import ServerLog
     from orchestrator_server.server import HardenedServer
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 NO_WORKSPACE = "no folder is open: open the folder that the task is about, then run it again"
 SECTION = "orchestrator"
+MODEL_OFFER = "languageModel"
+"""In ``initializationOptions``: the client answers ``orchestrator/lm.chat``."""
 
 
 class EditorSession:
@@ -56,6 +59,8 @@ class EditorSession:
         self._report = SettingsReport(server)
         self._last: Path | None = None  # the folder that a person worked in last
         self._closing: set[asyncio.Task[None]] = set()
+        self._offers_model = False
+        self._model: EditorModel | None = None
 
     def begin(self, params: lsp.InitializeParams) -> None:
         """Take what ``initialize`` says: the folders and the editor's settings."""
@@ -64,7 +69,24 @@ class EditorSession:
         for path in paths or [params.root_path]:
             if path:
                 self._add(Path(path))
-        self._editor_settings = _section(params.initialization_options)
+        options = params.initialization_options
+        if isinstance(options, dict):
+            options = dict(cast("dict[str, Any]", options))
+            self._offers_model = bool(options.pop(MODEL_OFFER, False))
+        self._editor_settings = _section(options)
+
+    def hear_model(self, params: object) -> None:
+        """The editor's model has said a piece of an answer."""
+        if self._model is not None:
+            self._model.on_delta(params)
+
+    def model(self) -> EditorModel | None:
+        """The editor's own model, if it offers one."""
+        if self._offers_model and self._model is None:
+            from orchestrator_server.editor_model import EditorModel  # noqa: PLC0415 - only then
+
+            self._model = EditorModel(self.server)
+        return self._model
 
     def warm_up(self) -> None:
         """Start to construct the engines, in the background."""
@@ -193,7 +215,9 @@ class EditorSession:
             place[0].forget(place[1])
 
     def _add(self, root: Path) -> Folder:
-        folder = Folder(self.server, root, self._listener(root), self._log, self._configured)
+        folder = Folder(
+            self.server, root, self._listener(root), self._log, self._configured, self.model
+        )
         self.folders[root] = folder
         return folder
 

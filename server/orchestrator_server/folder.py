@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_server.editor import EditorApplier
+    from orchestrator_server.editor_model import EditorModel
     from orchestrator_server.log import ServerLog
     from orchestrator_server.server import HardenedServer
 
@@ -41,6 +42,7 @@ class Folder:
         listener: is told what its missions do.
         server_log: the process's log, written to the workspace once that is ours.
         report: is told which settings were replaced by their defaults, after each look.
+        model: answers the editor's own model, if it offers one.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class Folder:
         listener: Listener,
         server_log: ServerLog,
         report: Callable[[Folder, list[InvalidSetting]], None],
+        model: Callable[[], EditorModel | None],
     ) -> None:
         self.root = root
         self.settings = Settings()
         self._server = server
         self._listener = listener
         self._report = report
+        self._model = model
         self._editor_settings: Mapping[str, Any] = {}
         self._uris: dict[str, str] = {}  # of open documents below the root, by path
         self._opening: asyncio.Task[Orchestrator] | None = None
@@ -136,6 +140,7 @@ class Folder:
             self._listener,
             applier=lambda workspace, disk: applier(self._server, workspace, disk, self.uri),
             on_owned=self._log.open,
+            editor_model=self._model(),
             asker=EditorAsker(self._server),
         )
         for path, uri in self._uris.items():
