@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from fake_editor import FIXTURES
 from server.wire_client import WireClient, request
 
-SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
+COMMAND = [sys.executable, "-m", "orchestrator_server.cli"]
+SERVE = [*COMMAND, "serve", "--stdio"]
 TASKS = ("replace assertEquals -> assertEqual in tests", "replace Basket -> Cart in shop")
 
 
@@ -81,6 +83,26 @@ def race(root: Path) -> None:
 @pytest.mark.parametrize("attempt", range(2))
 def test_of_two_servers_one_writes_and_the_other_reads(tmp_path: Path, attempt: int) -> None:
     race(tmp_path / f"shop {attempt}")
+
+
+def test_a_command_beside_a_server_reads_and_names_it(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    shutil.copytree(FIXTURES / "workspaces" / "shop", root)
+
+    def command(*line: str) -> subprocess.CompletedProcess[str]:
+        arguments = [*COMMAND, *line, "--workspace", str(root)]
+        return subprocess.run(arguments, check=False, text=True, capture_output=True, timeout=50)
+
+    with WireClient(SERVE) as server:
+        assert server.answer(begin(server, root, TASKS[0]))["result"]["status"] == "done"
+        before = read(root)
+        refused = command("task", TASKS[1])
+        assert refused.returncode == 1
+        assert f"process {server.process.pid}" in refused.stderr
+        assert read(root) == before
+        status = command("status")
+        assert status.returncode == 0
+        assert "assertEqual" in status.stdout
 
 
 @pytest.mark.soak
