@@ -215,8 +215,9 @@ class EditorSession:
             place[0].forget(place[1])
 
     def _add(self, root: Path) -> Folder:
+        listener = self._listener(root)
         folder = Folder(
-            self.server, root, self._listener(root), self._log, self._configured, self.model
+            self.server, root, listener, self._log, self._configured, model=self.model
         )
         self.folders[root] = folder
         return folder

@@ -52,6 +52,7 @@ class Folder:
         listener: Listener,
         server_log: ServerLog,
         report: Callable[[Folder, list[InvalidSetting]], None],
+        *,
         model: Callable[[], EditorModel | None],
     ) -> None:
         self.root = root
