@@ -55,11 +55,14 @@ class EditorApplier:
 
         Cancelling it asks the editor to give up; comparing texts tells whether it did.
         """
-        for change in changes:
-            self._verify(change)
+        # Files are read in a thread; buffers are looked at last, just before the edit is sent.
+        buffers = [c for c in changes if c.before is not None and c.before.version is not None]
+        await asyncio.to_thread(self._verify, changes)
+        self._verify(buffers)
         able = all(self._can_make(change) for change in changes)
         by_editor = [c for c in changes if able or (c.kind == "modify" and self._can_make(c))]
-        on_disk = [change for change in changes if change not in by_editor]
+        taken = {id(change) for change in by_editor}
+        on_disk = [change for change in changes if id(change) not in taken]
         await self._ask_editor(by_editor, label)
         await asyncio.to_thread(self._set_modes, by_editor)
         try:
@@ -75,8 +78,8 @@ class EditorApplier:
             lsp.ApplyWorkspaceEditParams(edit=self._workspace_edit(changes), label=label)
         )
         if not result.applied:
-            for change in changes:
-                self._verify(change)  # it was changed meanwhile: computing again may help
+            # Where one was changed meanwhile, computing again may help.
+            await asyncio.to_thread(self._verify, changes)
             raise EditRefused(
                 f"the editor did not apply the edit: {result.failure_reason or 'no reason given'}"
             )
@@ -89,7 +92,7 @@ class EditorApplier:
         }
 
         def told(path: str) -> None:
-            if path in waiting and self._version(path) != waiting[path]:
+            if path in waiting and self._workspace.version(path) != waiting[path]:
                 del waiting[path]
                 if not waiting:
                     loop.call_soon_threadsafe(settled.set)
@@ -124,19 +127,17 @@ class EditorApplier:
         if change.kind == "rename":
             self._workspace.note_applied(change.path, None)
             self._workspace.note_applied(change.new_path, change.after_text)
-        elif self._version(change.path) == (change.before.version if change.before else None):
+        elif self._workspace.version(change.path) == (
+            change.before.version if change.before else None
+        ):
             # Otherwise the editor has told of the new text already.
             self._workspace.note_applied(change.path, change.after_text)
 
-    def _verify(self, change: Change) -> None:
-        now = self._workspace.find(change.path)
-        then = change.before
-        if (now and now.sha256) != (then and then.sha256):
-            raise StaleEdit(change.path)
-
-    def _version(self, path: str) -> int | None:
-        document = self._workspace.find(path)
-        return document.version if document else None
+    def _verify(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            now, then = self._workspace.find(change.path), change.before
+            if (now and now.sha256) != (then and then.sha256):
+                raise StaleEdit(change.path)
 
     def _can_make(self, change: Change) -> bool:
         if not self._can_apply:

@@ -236,7 +236,7 @@ class TaskRun:
         engine = self._engine
         async with engine.apply_lock:
             await engine.pool.submit(engine.keep, self._mission.id, changes)
-            intent = self._intent(task, changes)
+            intent = await engine.pool.submit(self._intent, task, changes)
             await self._emit(intent)
             label = f"orchestrator: {task.title}"
             await _to_its_end(engine.applier.apply(changes, label=label), APPLY_GRACE_S)

@@ -138,6 +138,13 @@ class Workspace(Root):
         except MissingFile:
             return None
 
+    def version(self, path: str) -> int | None:
+        """The editor's version of an open file; None where it has it not open."""
+        key = self.key(self.locate(path))
+        with self._lock:
+            buffer = self._buffers.get(key)
+        return None if buffer is None else buffer.version
+
     # What the editor tells
 
     def opened(self, path: str, text: str, version: int | None = None) -> None:
