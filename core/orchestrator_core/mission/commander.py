@@ -371,6 +371,8 @@ def _message(ended: int, total: int, working: int, busy: float) -> str:
 
 def _as_rendered(text: str, states: dict[str, TaskState]) -> str:
     """The plan file as it was last rendered: as it was read, and what the journal says since."""
+    if not states:
+        return text
     return plan_language.render_states(plan_language.parse(text), states)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.agent import Backend, Outcome, TaskContext
     from orchestrator_core.mission.engine import Engine
+    from orchestrator_core.workspace.draft import Draft
     from orchestrator_core.workspace.edits import Change
 
     MakeContext = Callable[[int], TaskContext]
@@ -75,7 +76,7 @@ class TaskWork:
         rounds = self._engine.settings.limits.iterations
         before: set[object] = set()
         while True:
-            changes = await self._engine.pool.submit(context.draft.changes)
+            changes = await self._changes(context.draft)
             receipt = await self.review(context, changes, outcome)
             rounds -= 1
             if receipt.passed:
@@ -161,6 +162,10 @@ class TaskWork:
             passed=opinion.status != "failed",
             checks=(*receipt.checks, msgspec.structs.replace(opinion, tree=receipt.tree)),
         )
+
+    async def _changes(self, draft: Draft) -> tuple[Change, ...]:
+        """What a draft changes; to compare texts is the pool's, where there are any."""
+        return await self._engine.pool.submit(draft.changes) if draft.documents() else ()
 
     def _slot(self):  # noqa: ANN202 - the controller's own awaitable
         return self._engine.concurrency.acquire(role="worker", backend=self._backend.name)

@@ -212,7 +212,7 @@ class TodoSyncService:
 
     def _merged(self, theirs: bytes) -> MergeResult:
         text = _decoded(theirs)
-        if theirs == self._written and self._is_plain:
+        if text == self._base or (theirs == self._written and self._is_plain):
             # Nobody has touched the file: no need to look for what they did.
             self._document = self._document or parse(text)
             text = render_states(self._document, self._states)
