@@ -34,7 +34,7 @@ pub const PROBE_BYTES: usize = 64 << 10;
 pub const MAX_HELD_BYTES: usize = 128 << 20;
 
 /// Syntax trees take many times the memory of their texts: larger texts get none.
-const MAX_PARSED_BYTES: usize = 16 << 20;
+const MAX_PARSED_BYTES: usize = 4 << 20;
 
 /// Why a text is not there to be worked with, or only to be searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -275,3 +275,16 @@ def test_a_pipe_in_a_files_place_does_not_hold_a_call_up(tmp_path: Path) -> None
     os.mkfifo(root / "pipe")
     with ToolServer(root) as server, pytest.raises(RpcError, match="not a regular file"):
         server.call("read", path="pipe")
+
+
+def test_a_text_too_large_to_be_parsed_is_told(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    (root / "big.py").write_text("foo(1)\n" * 700_000)
+    (root / "small.py").write_text("foo(1)\n")
+    with ToolServer(root) as server:
+        found = server.call("ast_search", pattern="foo($A)", language="python")
+        assert (found["total"], found["truncated"]) == (1, True)
+        rewritten = server.call("ast_rewrite", pattern="foo($A)", rewrite="bar($A)")
+        assert [file["path"] for file in rewritten["files"]] == ["small.py"]
+        [skipped] = rewritten["skipped"]
+        assert skipped == {"path": "big.py", "reason": "too large to be parsed"}
