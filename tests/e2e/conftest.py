@@ -33,10 +33,13 @@ def shop(tmp_path: Path) -> Path:
     return root
 
 
+_FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment whose state and cache folders are the test's own."""
-    own = {name: str(tmp_path / name) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME")}
+    """An environment whose folders for state, cache and settings are the test's own."""
+    own = {name: str(tmp_path / name) for name in _FOLDERS}
     return {**os.environ, **own}
 
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from orchestrator_core.agents.protected import is_protected
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import MissingFile, UnreadableText, UntrustedWorkspace
 from orchestrator_core.mission.agent import Outcome
@@ -69,6 +70,12 @@ def _take_changes(context: TaskContext, scratch: ScratchCopy, files: Sequence[st
     notes: list[str] = []
     draft = context.draft
     for path in scratch.changed(files):
+        if is_protected(path):
+            notes.append(f"not kept: {path}, by which agents and editors are ruled")
+            continue
+        if not scratch.holds(path):
+            notes.append(f"not kept: {path}, a link that leads out of the copy")
+            continue
         try:
             text, bom = decode((scratch.path / path).read_bytes(), path)
             draft.write(path, "\ufeff" + text if bom else text)

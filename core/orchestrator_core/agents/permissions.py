@@ -1,12 +1,11 @@
 """What an agent may do: a pure decision about each call, before it is made.
 
 What always holds, whatever the rules say: nothing outside the workspace is reached, through no
-link, and no agent changes what it is itself ruled by (:data:`PROTECTED`).
+link, and no agent changes what it is itself ruled by (:mod:`~orchestrator_core.agents.protected`).
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
@@ -16,9 +15,9 @@ from orchestrator_core.agents.command_paths import judge_paths
 from orchestrator_core.agents.permission_rules import (
     Layer,
     Verdict,
-    matches_path,
     strictest,
 )
+from orchestrator_core.agents.protected import is_protected
 from orchestrator_core.errors import WorkspaceError
 from orchestrator_core.safety import Effect, PermissionRule
 from orchestrator_core.tools.registry import Permission
@@ -28,25 +27,6 @@ if TYPE_CHECKING:
 
     from orchestrator_core.agents.command_line import SimpleCommand
     from orchestrator_core.workspace.root import Root
-
-PROTECTED = (
-    ".opencode",
-    ".git",
-    ".vscode/settings.json",
-    "*.code-workspace",
-    ".helix/**",
-    ".zed/**",
-    ".nvim.lua",
-    ".nvimrc",
-    ".exrc",
-    ".dir-locals.el",
-    ".dir-locals-2.el",
-)
-"""What rules the agents themselves, or runs without being asked: no agent ever writes it.
-
-Our own folder, git's folder with its hooks and configuration, and the files by which editors
-take settings or code from a workspace.
-"""
 
 DEFAULTS = Layer(
     "by default",
@@ -236,9 +216,3 @@ class Permissions:
         return strictest(
             layer.of_command(call.tool, call.permission, command) for layer in self._layers
         )
-
-
-def is_protected(path: str) -> bool:
-    """Whether a file rules the agents themselves (:data:`PROTECTED`)."""
-    name = os.path.normpath(path).replace(os.sep, "/")
-    return any(matches_path(glob, name) for glob in PROTECTED)

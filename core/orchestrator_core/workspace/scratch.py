@@ -92,6 +92,14 @@ class ScratchCopy:
             if path not in self._made or _signature(self.path / path) != self._made[path]
         ]
 
+    def holds(self, path: str) -> bool:
+        """Whether a file of the copy really lies in it, and is not reached through a link.
+
+        A command may have put a link there to something that it could not read itself.
+        """
+        file = self.path / path
+        return file.resolve() == self.path.resolve() / path
+
     def deleted(self) -> list[str]:
         """Which of the copied files are gone."""
         return [path for path in self._made if not os.path.lexists(self.path / path)]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator_core.agents.path_globs import matches_path
 from orchestrator_core.agents.permission_gate import Answer, NobodyToAsk, PermissionGate
-from orchestrator_core.agents.permission_rules import matches_command, matches_path
+from orchestrator_core.agents.permission_rules import matches_command
 from orchestrator_core.agents.permissions import Decision, Permissions, ToolCall
 from orchestrator_core.errors import PermissionDenied
 from orchestrator_core.safety import Effect, PermissionRule
