@@ -30,7 +30,13 @@ from orchestrator_core.cleanup.steps import (
     StepReport,
     readable,
 )
-from orchestrator_core.errors import CleanupBusy, CleanupRefused, DiskFull
+from orchestrator_core.errors import (
+    CleanupBusy,
+    CleanupError,
+    CleanupRefused,
+    DiskFull,
+    JournalError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -227,13 +233,16 @@ class Cleaner:
 
     @contextlib.contextmanager
     def _open(self) -> Generator[StateFolder | None]:
+        """The state folder; None where there is none. What the disk refuses is a CleanupError."""
         try:
-            folder = StateFolder(self._workspace, self._manifest.folder)
-        except FileNotFoundError:
-            yield None
-            return
-        with folder:
-            yield folder
+            with contextlib.ExitStack() as stack:
+                folder: StateFolder | None = None
+                with contextlib.suppress(FileNotFoundError):
+                    folder = StateFolder(self._workspace, self._manifest.folder)
+                    stack.enter_context(folder)
+                yield folder
+        except OSError as error:
+            raise CleanupError(f"{self._manifest.folder} cannot be cleaned up: {error}") from error
 
     @contextlib.contextmanager
     def _locked(self, folder: StateFolder, wait_s: float) -> Generator[None]:
@@ -263,7 +272,7 @@ class Cleaner:
                     yield from self._compress(list(group), folder, remover)
                 case Action.ARCHIVE:
                     for step in group:
-                        yield self._archive(step, folder)
+                        yield self._archive(step, folder, remover)
 
     def _compress(
         self, steps: list[Step], folder: StateFolder, remover: Remover
@@ -279,14 +288,7 @@ class Cleaner:
             results = remover.remove(packed)
             kept = {*packed} - {result.step for result in results if result.done}
             yield from results
-            made = [self._manifest.get(step.target) for step in kept]
-            remover.remove(
-                [
-                    Step(Action.DELETE, "", entry.path, "its original stays", entry=entry)
-                    for entry in made
-                    if entry is not None
-                ]
-            )
+            self._take_back(kept, remover, "its original stays")
 
     def _pack(self, step: Step, folder: StateFolder) -> str:
         """Write one compressed file; answers why not, or nothing."""
@@ -307,17 +309,25 @@ class Cleaner:
             return str(error.strerror)
         return ""
 
-    def _archive(self, step: Step, folder: StateFolder) -> Removed:
+    def _archive(self, step: Step, folder: StateFolder, remover: Remover) -> Removed:
         assert self._journal is not None
         try:
             with creating(folder, self._manifest, step.target, Kind.HISTORY) as target:
                 for part in compression.packed(self._journal.lines(step.missions)):
                     target.write(part)
             self._journal.forget(step.missions)
-        except OSError as error:
-            return Removed(step, False, str(error.strerror))
+        except (OSError, JournalError) as error:
+            self._take_back([step], remover, "its missions stay in the journal")
+            return Removed(step, False, str(error))
         log.info("archived %s: %s", readable(step.target), step.reason)
         return Removed(step, done=True)
+
+    def _take_back(self, steps: Iterable[Step], remover: Remover, reason: str) -> None:
+        """Delete what steps made that came to nothing."""
+        made = [self._manifest.get(step.target) for step in steps]
+        remover.remove(
+            [Step(Action.DELETE, "", entry.path, reason, entry=entry) for entry in made if entry]
+        )
 
 
 def _report(

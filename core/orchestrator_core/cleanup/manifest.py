@@ -10,12 +10,12 @@ Paths are bytes, relative to ``.opencode``: a name need not be text.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
 import stat
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator_core.cleanup.age_clock import AgeClock, Reading
@@ -220,7 +220,7 @@ class Manifest:
         with self.writing() as database:
             database.executemany("REPLACE INTO jobs VALUES (?, ?)", [(n, now_s) for n in names])
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self, *, durable: bool = False) -> Generator[sqlite3.Connection]:
         """All that happens inside is written, or nothing; several writes may share one.
 
@@ -271,7 +271,7 @@ class Manifest:
         rows = self.query("SELECT boot, at_s, age_s FROM clock")
         return self._clock.read(Reading(*rows[0]) if rows else None)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _translated(self) -> Generator[None]:
         try:
             yield
@@ -298,6 +298,9 @@ class Manifest:
         except sqlite3.DatabaseError:
             # What was recorded in it stays for good: nothing is removed without a record.
             aside = self._file.with_name(f"{FILE}.damaged")
+            for suffix in ("-wal", "-shm"):  # SQLite would take them for the new one's
+                with contextlib.suppress(FileNotFoundError):
+                    self._file.with_name(FILE + suffix).replace(f"{aside}{suffix}")
             self._file.replace(aside)
             log.warning("%s is damaged: it was moved to %s", self._file, aside.name)
             self._database = self._connect()

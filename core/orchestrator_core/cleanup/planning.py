@@ -33,6 +33,7 @@ from orchestrator_core.cleanup.jobs import (
 )
 from orchestrator_core.cleanup.state_folder import Verdict, digest_of
 from orchestrator_core.cleanup.steps import Action, Plan, Step
+from orchestrator_core.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -283,11 +284,15 @@ class Planner:
     def _archive(self, job: Job, limit_bytes: int) -> None:
         if self._journal is None or not self._may_write:
             return
-        missions = tuple(self._journal.excess(limit_bytes))
-        if not missions:
+        try:
+            missions = tuple(self._journal.excess(limit_bytes))
+            if not missions:
+                return
+            size = sum(map(len, self._journal.lines(missions)))
+            packed = compression.packed_size(self._journal.lines(missions))
+        except JournalError as error:
+            self._kept[b"state.db"] = str(error)
             return
-        size = sum(map(len, self._journal.lines(missions)))
-        packed = compression.packed_size(self._journal.lines(missions))
         target = self._free_name(b"archive/" + os.fsencode(missions[-1]), b".jsonl.gz")
         if target is None:
             return

@@ -216,24 +216,27 @@ class Remover:
             except OSError as error:
                 self._manifest.leave_quarantine([item.id])
                 return Removed(step, False, str(error.strerror))
-            pid = user_of(self._folder.path / os.fsdecode(QUARANTINE) / item.id)
-            if pid is not None and self._folder.status(node_modules.NAME) is None:
+            reason = self._delete_tree(item, quarantine)
+            if reason.startswith("process") and self._folder.status(node_modules.NAME) is None:
                 os.rename(
                     item.id, node_modules.NAME, src_dir_fd=quarantine, dst_dir_fd=self._folder.fd
                 )
                 self._manifest.leave_quarantine([item.id])
-                return Removed(step, False, f"process {pid} uses it")
-            return Removed(step, *self._delete_tree(item, quarantine))
+            return Removed(step, not reason, reason)
 
-    def _delete_tree(self, item: Quarantined, quarantine: int) -> tuple[bool, str]:
+    def _delete_tree(self, item: Quarantined, quarantine: int) -> str:
+        """Delete a folder in the quarantine, unless somebody uses it; answers why not."""
+        pid = user_of(self._folder.path / os.fsdecode(QUARANTINE) / item.id)
+        if pid is not None:
+            return f"process {pid} uses it"
         try:
             node_modules.remove_tree(item.id, quarantine, self._folder.device)
         except FileNotFoundError:
             pass
         except OSError as error:
-            return False, f"not all of it could be deleted: {error}"
+            return f"not all of it could be deleted: {error}"
         self._manifest.leave_quarantine([item.id])
-        return True, ""
+        return ""
 
     def restore(self, item: Quarantined) -> str:
         """Bring a file back to where it was; answers why not, or nothing."""

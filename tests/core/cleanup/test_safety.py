@@ -221,6 +221,20 @@ def test_immutable_files_stay_and_are_reported(desk: Desk) -> None:
         subprocess.run([chattr, "-i", path], check=True)
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_in_words(desk: Desk) -> None:
+    path = expired(desk)
+    desk.manifest.close()
+    if not runs("chattr", "+i", str(desk.folder)):
+        pytest.skip("no folder can be made immutable here")
+    try:
+        with pytest.raises(CleanupError, match="cannot be"):
+            desk.cleaner.run()
+    finally:
+        runs("chattr", "-i", str(desk.folder))
+    assert path.exists()
+    assert desk.cleaner.run().steps
+
+
 def test_unreadable_files_stay_and_are_reported(desk: Desk) -> None:
     path = expired(desk)
     path.chmod(0)

@@ -11,6 +11,7 @@ import pytest
 from generated_folder import Desk
 from orchestrator_core.cleanup.entries import Kind
 from orchestrator_core.config import CleanupLimits
+from orchestrator_core.errors import JournalError
 from orchestrator_core.events import AnyEvent, MissionAccepted, MissionFinished
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.lazy_journal import LazyJournal
@@ -84,3 +85,31 @@ def test_what_cannot_be_archived_stays_in_the_journal(tmp_path: Path, journal: L
     assert not report.steps
     assert len(journal.missions()) == MISSIONS
     assert (desk.folder / "archive").read_bytes().startswith(b"a person's")
+
+
+def test_a_damaged_journal_keeps_nothing_else_from_being_cleaned(
+    tmp_path: Path, journal: LazyJournal
+) -> None:
+    desk = Desk(tmp_path, LIMITS, journal=journal)
+    (desk.folder / "state.db").write_bytes(b"no database" * 10_000)
+    desk.put("sessions/a", Kind.SESSION)
+    desk.passes(8)
+    report = desk.cleaner.run()
+    assert [step.path for step in report.steps] == ["sessions/a"]
+    assert [kept.path for kept in report.kept] == ["state.db"]
+
+
+def test_missions_that_cannot_leave_the_journal_are_not_archived(
+    tmp_path: Path, journal: LazyJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path, LIMITS, journal=journal)
+
+    def refuse(_: object) -> None:
+        raise JournalError("no room")
+
+    monkeypatch.setattr(journal, "forget", refuse)
+    report = desk.cleaner.run()
+    assert not report.steps
+    assert report.kept[0].reason == "no room"
+    assert list((desk.folder / "archive").iterdir()) == []
+    assert len(journal.missions()) == MISSIONS
