@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import BudgetExceeded, OrchestratorError
 from orchestrator_core.events import (
     MissionAccepted,
     MissionFinished,
@@ -82,7 +82,8 @@ class Commander:
         self._telling: asyncio.TimerHandle | None = None
         self._started = engine.clock()
         self._pool_before = engine.pool.stats()
-        self._task_run = TaskRun(engine, mission, backend, self._emit, self._waits)
+        self._task_run = TaskRun(engine, mission, backend, self._emit, self._waits, self._say)
+        self._doing: dict[str, str] = {}  # of running tasks: what an agent does, in a few words
 
     @property
     def rehearsal(self) -> Draft | None:
@@ -251,6 +252,10 @@ class Commander:
             )
         except asyncio.CancelledError:
             state, reason, notes = TaskState.CANCELLED, "stopped", ()
+        except BudgetExceeded as error:
+            # What is done stays: with more to spend, the rest can be done another time.
+            state, reason, notes = TaskState.CANCELLED, str(error), ()
+            self._mission.stop(reason)
         except OrchestratorError as error:
             state, reason, notes = TaskState.FAILED, str(error), ()
         except Exception as error:
@@ -259,6 +264,7 @@ class Commander:
             reason = f"internal error, please report it: {type(error).__name__}: {error}"
         finally:
             self._running.pop(task.id, None)
+            self._doing.pop(task.id, None)
         self._finish_task(task.id, state, reason, notes)
 
     async def _divide(self, task: Task) -> bool:
@@ -338,6 +344,11 @@ class Commander:
         self._shares[task_id] = done / total if total else 0.0
         self._report_progress()
 
+    def _say(self, task_id: str, text: str) -> None:
+        """An agent tells what it is doing."""
+        self._doing[task_id] = text
+        self._report_progress()
+
     def _report_progress(self) -> None:
         """Tell soon how far the mission is: people see no more than a few times a second."""
         if self._telling is None:
@@ -356,7 +367,8 @@ class Commander:
                 done=self._ended,
                 total=total,
                 fraction=(self._ended + sum(self._shares.values())) / total if total else 1.0,
-                message=_message(self._ended, total, len(self._running), busy),
+                message=_message(self._ended, total, len(self._running), busy)
+                + "".join(f"; {task}: {text}" for task, text in [*self._doing.items()][-1:]),
             )
         )
 

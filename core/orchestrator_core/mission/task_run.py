@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.errors import OrchestratorError, StaleEdit
@@ -57,12 +58,14 @@ class TaskRun:
         backend: Backend,
         emit: Callable[[AnyEvent], Awaitable[object]],
         waits: Callable[[str, bool], None],
+        say: Callable[[str, str], None],
     ) -> None:
         self._engine = engine
         self._mission = mission
         self._backend = backend
         self._emit = emit
         self._waits = waits
+        self._say = say
         self.rehearsal = Draft(engine.workspace) if mission.request.dry_run else None
         self._rehearsing = asyncio.Lock()
         self._task_work = TaskWork(engine, backend)
@@ -227,6 +230,7 @@ class TaskRun:
             checks=engine.settings.checks,
             timeout_s=engine.settings.check_timeout_s,
             runner=runner,
+            say=partial(self._say, task.id),
         )
 
     async def _apply(self, task: Task, changes: Sequence[Change]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from orchestrator_core.errors import AgentError, OrchestratorError
+from orchestrator_core.errors import AgentError, BudgetExceeded, OrchestratorError
 from orchestrator_core.records import CheckResult, Receipt
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ class TaskWork:
                 return receipt
             try:
                 opinion = await critic.judge(context, changes, receipt)
+            except BudgetExceeded:
+                raise
             except AgentError as error:
                 opinion = CheckResult(name="critic", status="unverified", details=(str(error),))
         return msgspec.structs.replace(
