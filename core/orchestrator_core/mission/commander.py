@@ -82,7 +82,9 @@ class Commander:
         self._telling: asyncio.TimerHandle | None = None
         self._started = engine.clock()
         self._pool_before = engine.pool.stats()
-        self._task_run = TaskRun(engine, mission, backend, self._emit, self._waits, self._say)
+        self._task_run = TaskRun(
+            engine, mission, backend, self._emit, waits=self._waits, say=self._say
+        )
         self._doing: dict[str, str] = {}  # of running tasks: what an agent does, in a few words
 
     @property

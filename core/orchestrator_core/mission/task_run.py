@@ -57,6 +57,7 @@ class TaskRun:
         mission: Mission,
         backend: Backend,
         emit: Callable[[AnyEvent], Awaitable[object]],
+        *,
         waits: Callable[[str, bool], None],
         say: Callable[[str, str], None],
     ) -> None:
