@@ -69,6 +69,7 @@ def scan() -> dict[str, float]:
         desk = Desk(Path(root), limits)
         entries = fill(desk)
         desk.manifest.add(entries)
+        time.sleep(3)  # a folder that changed just now is not taken for settled
         ours = timed(
             lambda: walk(desk.folder),
             lambda: nothing_to_do(desk),

@@ -159,7 +159,14 @@ class Manifest:
 
     def folders(self) -> list[bytes]:
         """The folders that recorded files lie in."""
-        return [folder for (folder,) in self.query("SELECT DISTINCT folder FROM entries")]
+        # From one to the next by the index: DISTINCT would read every row.
+        rows = self.query(
+            "WITH RECURSIVE steps(folder) AS (SELECT MIN(folder) FROM entries UNION ALL"
+            " SELECT (SELECT MIN(folder) FROM entries WHERE folder > steps.folder)"
+            " FROM steps WHERE folder IS NOT NULL)"
+            " SELECT folder FROM steps WHERE folder IS NOT NULL"
+        )
+        return [folder for (folder,) in rows]
 
     def names(self, folder: bytes) -> set[str]:
         """The names recorded in a folder, as ``os.listdir`` tells them."""
