@@ -180,6 +180,8 @@ class Journal:
         Raises:
             JournalError: the journal is read-only or cannot be written.
         """
+        if self.size_bytes() <= limit_bytes:
+            return ()  # the usual case, in which no mission need be read
         kept = set(keep)
         ended = [
             summary.mission_id
