@@ -267,10 +267,11 @@ _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
 
 
 def _task(state: MissionState, task_id: str) -> TaskStatus:
-    task = state.tasks.find(task_id)
-    if task is None:
-        raise _illegal(state, f"an event came for {task_id}, which is not in its plan")
-    return task
+    try:
+        return state.tasks[task_id]
+    except KeyError:
+        what = f"an event came for {task_id}, which is not in its plan"
+        raise _illegal(state, what) from None
 
 
 def _illegal(state: MissionState, what: str) -> IllegalTransition:

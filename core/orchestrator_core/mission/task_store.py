@@ -111,7 +111,10 @@ class TaskStore(dict[str, TaskStatus]):
 
     def find(self, task_id: str) -> TaskStatus | None:
         """The task; None if there is none of that id."""
-        return self[task_id] if task_id in self else None  # noqa: SIM401 - get() passes over the archive
+        try:
+            return self[task_id]
+        except KeyError:
+            return None
 
     def values(self) -> dict_values[str, TaskStatus]:
         """All tasks, those that were archived at the end."""
