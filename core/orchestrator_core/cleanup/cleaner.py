@@ -18,6 +18,8 @@ from orchestrator_core.cleanup.files import creating
 from orchestrator_core.cleanup.jobs import Job, jobs_for
 from orchestrator_core.cleanup.node_modules import NAME as MODULES
 from orchestrator_core.cleanup.planning import Planner
+from orchestrator_core.cleanup.quarantine import Quarantine
+from orchestrator_core.cleanup.recovery import recover
 from orchestrator_core.cleanup.removal import Removed, Remover
 from orchestrator_core.cleanup.state_folder import StateFolder, Verdict
 from orchestrator_core.cleanup.steps import (
@@ -162,8 +164,9 @@ class Cleaner:
                     return _report(plan, [], note=note)
             with self._locked(folder, wait_s):
                 pass_id = secrets.token_hex(3)
-                remover = Remover(folder, self._manifest, pass_id, stopping)
-                remover.recover()
+                quarantine = Quarantine(folder, self._manifest)
+                remover = Remover(quarantine, pass_id, stopping)
+                recover(quarantine)
                 plan, note = self._plan(folder, chosen)
                 if plan.missing or plan.disowned:
                     self._manifest.forget((*plan.missing, *plan.disowned))
@@ -189,13 +192,13 @@ class Cleaner:
             unrestored: list[KeptFile] = []
             if folder is not None and self._manifest.exists():
                 with self._locked(folder, wait_s):
-                    remover = Remover(folder, self._manifest, "")
-                    remover.recover()
+                    quarantine = Quarantine(folder, self._manifest)
+                    recover(quarantine)
                     for item in self._manifest.quarantined():
                         if name not in {item.id, item.id.split(".")[0]}:
                             continue
                         path = readable(item.entry.path)
-                        if reason := remover.restore(item):
+                        if reason := quarantine.restore(item):
                             unrestored.append(KeptFile(path, reason))
                         else:
                             restored.append(path)
