@@ -2,7 +2,7 @@
 
 ``auto`` takes the built-in backend for whatever the verb language understands: that is exact,
 costs nothing, and needs no model. For any other text it takes the first that is there: the
-editor's model, a configured API or local server, an agent on PATH.
+editor's model, then a configured API or local server.
 """
 
 from __future__ import annotations
