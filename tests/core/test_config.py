@@ -63,3 +63,36 @@ def test_flags_are_on_unless_false(variable: str, name: str) -> None:
         settings, _ = load(None, environment={variable: value})
         assert getattr(settings.flags, name) is on
     assert Settings().flags == Flags()
+
+
+def test_safety_comes_from_the_person_and_the_workspace_only_tightens_it(tmp_path: Path) -> None:
+    own = tmp_path / "settings.toml"
+    own.write_text(
+        'network = true\npermissions = [{effect = "allow", command = "make *"}]\n'
+        "[budget]\ntokens = 9_000_000\nmoneyUsd = 5\n"
+    )
+    root = tmp_path / "workspace"
+    (root / ".opencode").mkdir(parents=True)
+
+    alone, invalid = load(root, person=own, environment={})
+    assert invalid == []
+    assert (alone.network, alone.budget.tokens, alone.budget.money_usd) == (True, 9_000_000, 5)
+    assert [rule.command for rule in alone.permissions] == ["make *"]
+
+    (root / ".opencode" / "orchestrator.toml").write_text(
+        'network = false\nconfinement = "strict"\npermissions = [{effect = "deny", tool = "shell"}]\n'
+        "[budget]\ntokens = 100\nmoneyUsd = 50\n"
+    )
+    settings, invalid = load(root, person=own, editor={"confinement": "off"}, environment={})
+    assert invalid == []
+    assert (settings.network, settings.confinement) == (False, "strict")
+    assert (settings.budget.tokens, settings.budget.money_usd) == (100, 5)
+    assert settings.permissions == alone.permissions
+    assert [rule.tool for rule in settings.workspace_permissions] == ["shell"]
+
+
+def test_a_rule_with_a_mistake_is_told(tmp_path: Path) -> None:
+    rules = [{"effect": "permit"}]
+    settings, invalid = load(None, editor={"permissions": rules}, environment={})
+    assert settings.permissions == ()
+    assert [problem.key for problem in invalid] == ["permissions"]
