@@ -35,6 +35,8 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ({"mode": "sideways"}, "mode"),
         ({"limits": {"worker": 0}}, "limits.worker"),
         ({"limits": {"nonsense": 1}}, "limits.nonsense"),
+        ({"cleanup": {"files": -1}}, "cleanup.files"),
+        ({"cleanup": False}, "cleanup"),
         ({"limits": 3}, "limits"),
         ({"unknown": 1}, "unknown"),
         ({"checks": "pytest"}, "checks"),
