@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from lsprotocol import types as lsp
 
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import JournalError, OrchestratorError
 from orchestrator_core.events import (
     EditsReverted,
     MissionFinished,
@@ -134,7 +134,11 @@ class PlanFiles:
         if (place := self.place(uri)) is None:
             return {}
         folder, path = place
-        return await (await folder.orchestrator()).task_records(path)
+        try:
+            return await (await folder.orchestrator()).task_records(path)
+        except JournalError as error:
+            log.info("what became of the tasks of %s is not known: %s", path, error)
+            return {}
 
     def _checked(self, uri: str, checking: asyncio.Task[None]) -> None:
         self._checking.pop(uri, None)
