@@ -16,8 +16,6 @@ from msgspec import Struct
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.agents.grammar import check_step
-from orchestrator_core.agents.model_backend import ModelBackend
-from orchestrator_core.agents.permission_gate import NobodyToAsk
 from orchestrator_core.errors import RequestError
 from orchestrator_core.records import Step, TaskState
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.agents.chat import ChatModel
+    from orchestrator_core.agents.model_backend import ModelBackend
     from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.config import Settings
     from orchestrator_core.mission.agent import Backend
@@ -105,7 +104,7 @@ class Backends:
         self._environment = os.environ if environment is None else environment
         builtin: Backend = BuiltinBackend(engine.toolbox)
         self._made = {backend.name: backend for backend in (builtin, *own)}
-        self._asker = asker or NobodyToAsk()
+        self._asker = asker
         self._models: list[ModelBackend] = []
 
     def offers(self) -> list[Offer]:
@@ -174,6 +173,10 @@ class Backends:
         raise RequestError(f"there is no backend {name!r}; there is: {known}")
 
     def _on(self, name: str, model: ChatModel) -> ModelBackend:
-        backend = ModelBackend.on(name, self._engine, model, self._asker)
+        # Whoever never asks a model does not wait for what models need.
+        from orchestrator_core.agents.model_backend import ModelBackend  # noqa: PLC0415
+        from orchestrator_core.agents.permission_gate import NobodyToAsk  # noqa: PLC0415
+
+        backend = ModelBackend.on(name, self._engine, model, self._asker or NobodyToAsk())
         self._models.append(backend)
         return backend
