@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator_core.errors import UntrustedWorkspace
+from orchestrator_core.errors import Unconfined, UntrustedWorkspace
 from orchestrator_core.runtime.confinement import Confinement
 from orchestrator_core.tools.lint import program
 from orchestrator_core.tools.shell import Shell
@@ -134,3 +134,34 @@ async def test_the_deadline_of_a_command_is_an_outcome(store: TrustStore, root: 
     store.trust(root)
     result = await confined(root, store).run("sleep 60", timeout_s=0.1)
     assert result.outcome == "timed out"
+
+
+@pytest.mark.skipif(
+    not Confinement(program("opencode-tool-server")).status().files,
+    reason="this kernel has no Landlock",
+)
+async def test_a_command_writes_where_it_was_told_and_in_a_temporary_folder_that_goes(
+    store: TrustStore, root: Path, tmp_path: Path
+) -> None:
+    store.trust(root)
+    scratch = tmp_path / "scratch"
+    shell = Shell(root, store, Confinement(program("opencode-tool-server")), scratch=scratch)
+    refused = await shell.run("echo x > a")
+    assert refused.exit_code != 0
+    assert "confined: Landlock" in refused.confined
+    line = 'echo x > a && echo x > "$TMPDIR/t" && mkdir -p "$XDG_CACHE_HOME" && echo "$TMPDIR"'
+    result = await shell.run(line, writable=[root])
+    assert result.exit_code == 0, result.output
+    assert (root / "a").read_text() == "x\n"
+    assert Path(result.output.strip()).parent == scratch
+    assert list(scratch.iterdir()) == []
+
+
+async def test_a_command_is_not_run_when_it_must_be_confined_and_cannot(
+    store: TrustStore, root: Path, tmp_path: Path
+) -> None:
+    store.trust(root)
+    shell = Shell(root, store, Confinement(tmp_path / "nothing", "strict"))
+    with pytest.raises(Unconfined):
+        await shell.run(f"touch {root}/made")
+    assert list(root.iterdir()) == []
