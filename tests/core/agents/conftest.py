@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from orchestrator_core.safety import PermissionRule
+
     OpenWith = Callable[..., AbstractAsyncContextManager[tuple[Orchestrator, ModelProcess]]]
 
 FILES = {
@@ -44,11 +46,15 @@ def scripted(project: Path, tmp_path: Path) -> OpenWith:
 
     @asynccontextmanager
     async def opened(
-        *rules: dict[str, object], listener: Recorder | None = None, **model: object
+        *rules: dict[str, object],
+        listener: Recorder | None = None,
+        permissions: tuple[PermissionRule, ...] = (),
+        **model: object,
     ) -> AsyncGenerator[tuple[Orchestrator, ModelProcess]]:
         with ModelProcess(tmp_path, *rules) as process:
             defaults = {"name": "openai:scripted", "base_url": process.base_url, "silent_s": 5.0}
-            settings = Settings(backend="llm", model=ModelSettings(**{**defaults, **model}))  # pyright: ignore[reportArgumentType]
+            of_model = ModelSettings(**{**defaults, **model})  # pyright: ignore[reportArgumentType]
+            settings = Settings(backend="llm", model=of_model, permissions=permissions)
             state = tmp_path / "state"
             places = Places.of(project, state=state, cache=state / "cache")
             services = await Services.open(project, settings, listener or Recorder(), places=places)

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator_core.events import TaskStarted
 from orchestrator_core.records import MissionStatus, TaskState
+from orchestrator_core.safety import Effect, PermissionRule
 from scripted_backend import Recorder
 from scripted_model import call, rule, say
 
@@ -229,6 +230,37 @@ async def test_secrets_are_kept_from_the_model(
     async with scripted(*rules) as (engine, process):
         await run(engine)
         assert "s3cr3t-value-of-the-token" not in str(process.requests)
+
+
+COUNT = call("run", command="grep -c greet app.py")
+ALLOW_GREP = PermissionRule(Effect.ALLOW, tool="run", command="grep *")
+
+
+async def test_an_allowed_command_runs_on_a_copy_with_the_changes_in_it(
+    scripted: Scripted, project: Path
+) -> None:
+    leaves = call("run", command="grep -c greet app.py > left.txt")
+    works = rule(EDIT, COUNT, leaves, say("ok"), match=WORKER)
+    rules = (rule(say(PLAN), match=PLANNER), works, passes())
+    async with scripted(*rules, permissions=(ALLOW_GREP,)) as (engine, process):
+        await engine.trust()
+        report = await run(engine)
+        told = texts(process, WORKER)
+    assert report.status is MissionStatus.DONE, report.reason
+    assert any("exited, exit code 0" in text and "\n1\n" in text for text in told)
+    assert report.files_changed == ("app.py",)
+    assert not (project / "left.txt").exists()
+
+
+async def test_no_command_runs_without_trust_or_permission(scripted: Scripted) -> None:
+    works = rule(EDIT, COUNT, call("run", command="rm app.py"), say("ok"), match=WORKER)
+    rules = (rule(say(PLAN), match=PLANNER), works, passes())
+    async with scripted(*rules, permissions=(ALLOW_GREP,)) as (engine, process):
+        report = await run(engine)
+        told = texts(process, WORKER)
+    assert report.status is MissionStatus.DONE, report.reason
+    assert any("nobody has trusted" in text for text in told)
+    assert any("run rm app.py was not allowed" in text for text in told)
 
 
 async def test_stopping_while_it_plans_ends_the_request(scripted: Scripted) -> None:
