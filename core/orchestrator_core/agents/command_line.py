@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import tree_sitter_bash
@@ -109,6 +110,8 @@ _UNCLEAR_KINDS = {
     "ERROR": "a part of it cannot be parsed",
 }
 _SH_ONLY_WORDS = frozenset({"coproc", "function", "select"})
+_METACHARACTER = re.compile(r"^(?:[^\\]|\\.)*?[\s`;&|<>()'\"]", re.DOTALL)
+"""What ends a word, unless a backslash stands before it."""
 _JOINED = re.compile(r"\S\\\n\S")
 """A word that goes on in the next line: the grammar takes it for two."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u0085\u2028\u2029]")
@@ -154,7 +157,11 @@ class _Reading:
                 name = _text(node.child_by_field_name("name"))
                 if not _harmless_variable(name):
                     self.unclear.append(f"it sets {name}, which may change what commands do")
-            case "&>" | "&>>" | "|&" | "((" | ";&" | ";;&" | "<<<":
+            case "concatenation" if _has_gap(node):
+                self.unclear.append("a part of it cannot be parsed")
+            case "word" if _METACHARACTER.search(_text(node)):
+                self.unclear.append("a part of it cannot be parsed")
+            case "``" | "&>" | "&>>" | "|&" | "((" | ";&" | ";;&" | "<<<":
                 self.unclear.append(f"sh and bash read `{node.type}` differently")
             case kind:
                 if reason := _UNCLEAR_KINDS.get(kind):
@@ -194,6 +201,11 @@ class _Reading:
         if not word.known:
             self.unclear.append("which file it opens is only known when it runs")
         self.redirects.append(Redirect(word, writes=operators != {"<"}))
+
+
+def _has_gap(node: Node) -> bool:
+    """Whether the grammar took words with a space between them for one (as in "env ``x")."""
+    return any(one.end_byte != other.start_byte for one, other in pairwise(node.children))
 
 
 def _as_word(text: str | None) -> Word:

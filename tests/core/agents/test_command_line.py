@@ -93,6 +93,7 @@ def shells() -> Shells:
 @settings(max_examples=120)
 @example(["alpha", " ", "'x\n'", "beta"])
 @example(["x=alpha", ";", "$x"])
+@example(["env ", "`", "`", "alpha"])
 @example(["alpha", " <<EOF\n$(", "beta", ")\nEOF\n", "gamma"])
 @example(["alpha ", "#", "'\n", "beta", " #'"])
 @example(["case a in a) ", "alpha", ";; esac"])
