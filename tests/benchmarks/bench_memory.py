@@ -43,9 +43,10 @@ from orchestrator_core.events import (
     TaskStarted,
 )
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.task_reports import task_reports
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.task_reports import task_reports
+from orchestrator_core.mission.task_store import TaskStore
 from orchestrator_core.primitives.buffer_pool import BufferPool
 from orchestrator_core.records import (
     CheckResult,
@@ -206,7 +207,7 @@ class OwnStore:
         emit(MissionFinished(mission_id=state.mission_id, status=MissionStatus.DONE)).result()
         self.kept.append(task_reports(state, events))
         self._pools.tasks.take_back(self._records)
-        state.tasks = {}
+        state.tasks = TaskStore()
         self._records = []
 
     def _start(
