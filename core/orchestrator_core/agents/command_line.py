@@ -109,7 +109,12 @@ _UNCLEAR_KINDS = {
     "brace_expression": "it has a brace expansion",
     "ERROR": "a part of it cannot be parsed",
 }
-_SH_ONLY_WORDS = frozenset({"coproc", "function", "select"})
+_RESERVED = frozenset(
+    """! { } if then elif else fi do done case esac for while until in coproc function
+    select""".split()  # noqa: SIM905
+)
+"""No command has such a name: where the grammar says so, it was mistaken."""
+_BEFORE_COMMENT = (b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")")
 _METACHARACTER = re.compile(r"^(?:[^\\]|\\.)*?[\s`;&|<>()'\"]", re.DOTALL)
 """What ends a word, unless a backslash stands before it."""
 _JOINED = re.compile(r"\S\\\n\S")
@@ -143,6 +148,8 @@ class _Reading:
         while waiting:  # a loop: a line may nest deeper than Python's stack
             node = waiting.pop()
             waiting.extend(reversed(node.children))
+            if node.type == "comment" and source[: node.start_byte][-1:] not in _BEFORE_COMMENT:
+                self.unclear.append("a part of it cannot be parsed")
             self._visit(node, depth)
 
     def _visit(self, node: Node, depth: int) -> None:
@@ -175,8 +182,8 @@ class _Reading:
         inner = unwrap([word.text if word.known else None for word in arguments])
         self.commands.append(SimpleCommand(arguments, inner.transparent))
         self.unclear.extend(inner.unclear)
-        if arguments[0].text in _SH_ONLY_WORDS:
-            self.unclear.append(f"sh and bash read `{arguments[0].text}` differently")
+        if arguments[0].text in _RESERVED:
+            self.unclear.append("a part of it cannot be parsed")
         for name in inner.assigned:
             if not _harmless_variable(name):
                 self.unclear.append(f"it sets {name}, which may change what commands do")

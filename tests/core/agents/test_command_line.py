@@ -94,6 +94,8 @@ def shells() -> Shells:
 @example(["alpha", " ", "'x\n'", "beta"])
 @example(["x=alpha", ";", "$x"])
 @example(["env ", "`", "`", "alpha"])
+@example(["! ", "! ", "alpha"])
+@example(["[ a ]", "#", ";", "alpha"])
 @example(["alpha", " <<EOF\n$(", "beta", ")\nEOF\n", "gamma"])
 @example(["alpha ", "#", "'\n", "beta", " #'"])
 @example(["case a in a) ", "alpha", ";; esac"])
