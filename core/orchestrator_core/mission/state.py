@@ -93,12 +93,11 @@ def fold(state: MissionState, event: AnyEvent, new_task: NewTask = TaskStatus) -
     sequence = event.sequence
     if event.mission_id != state.mission_id or (sequence and sequence != state.sequence + 1):
         raise _out_of_place(state, event)
-    if isinstance(event, MissionPlanned):
-        _planned(state, event, new_task)
-    elif isinstance(event, TaskDivided):
-        _divided(state, event, new_task)
+    kind = type(event)
+    if kind in _TRANSITIONS:
+        _TRANSITIONS[kind](state, event)
     else:
-        _TRANSITIONS[type(event)](state, event)
+        _ADDITIONS[kind](state, event, new_task)
     state.sequence = sequence or state.sequence + 1
     return state
 
@@ -263,6 +262,10 @@ _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     TaskFinished: _finished,
     MissionFinished: _mission_finished,
     MissionUndone: _undone,
+}
+_ADDITIONS: dict[type[AnyEvent], Callable[..., None]] = {
+    MissionPlanned: _planned,
+    TaskDivided: _divided,
 }
 
 

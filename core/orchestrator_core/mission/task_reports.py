@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator_core.events import (
     EditsApplied,
@@ -16,12 +16,12 @@ from orchestrator_core.events import (
 from orchestrator_core.records import TaskReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.state import MissionState
     from orchestrator_core.mission.task_store import TaskStatus
-    from orchestrator_core.records import FileChange, Receipt
+    from orchestrator_core.records import Receipt
 
 
 class TaskReports:
@@ -35,43 +35,56 @@ class TaskReports:
     """
 
     def __init__(self, *, dry_run: bool = False) -> None:
-        self._dry_run = dry_run
         self._reports: dict[str, TaskReport] = {}
         self._stale: dict[str, None] = {}
         self._files: dict[str, dict[str, None]] = {}
         self._receipts: dict[str, Receipt] = {}
         self._all_files: dict[str, None] = {}
         self._sorted_files: tuple[str, ...] = ()
+        self._noted: dict[type[AnyEvent], Callable[[Any], None]] = {
+            MissionPlanned: self._planned,
+            TaskDivided: self._divided,
+            TaskReviewed: self._reviewed,
+            TaskStarted: self._moved,
+            TaskFinished: self._moved,
+            EditsIntended if dry_run else EditsApplied: self._changed,
+        }
 
     def note(self, event: AnyEvent) -> None:
         """Take note of what happened to a task."""
-        match event:
-            case MissionPlanned():
-                self._reports = {
-                    task.id: self._reports.get(task.id)
-                    or TaskReport(task.id, task.title, task.state)
-                    for task in event.plan.tasks
-                }
-                self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
-            case TaskDivided():
-                reports: dict[str, TaskReport] = {}
-                for task_id, report in self._reports.items():
-                    reports[task_id] = report
-                    if task_id == event.task_id:
-                        for part in event.parts:
-                            reports[part.id] = TaskReport(part.id, part.title, part.state)
-                self._reports = reports
-            case TaskReviewed():
-                self._receipts[event.task_id] = event.receipt
-                self._stale[event.task_id] = None
-            case TaskStarted() | TaskFinished():
-                self._stale[event.task_id] = None
-            case EditsIntended() if self._dry_run:
-                self._changed(event.task_id, event.changes)
-            case EditsApplied() if not self._dry_run:
-                self._changed(event.task_id, event.changes)
-            case _:
-                pass
+        noted = self._noted.get(type(event))
+        if noted is not None:
+            noted(event)
+
+    def _planned(self, event: MissionPlanned) -> None:
+        self._reports = {
+            task.id: self._reports.get(task.id) or TaskReport(task.id, task.title, task.state)
+            for task in event.plan.tasks
+        }
+        self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
+
+    def _divided(self, event: TaskDivided) -> None:
+        reports: dict[str, TaskReport] = {}
+        for task_id, report in self._reports.items():
+            reports[task_id] = report
+            if task_id == event.task_id:
+                for part in event.parts:
+                    reports[part.id] = TaskReport(part.id, part.title, part.state)
+        self._reports = reports
+
+    def _reviewed(self, event: TaskReviewed) -> None:
+        self._receipts[event.task_id] = event.receipt
+        self._stale[event.task_id] = None
+
+    def _moved(self, event: TaskStarted | TaskFinished) -> None:
+        self._stale[event.task_id] = None
+
+    def _changed(self, event: EditsIntended | EditsApplied) -> None:
+        files = self._files.setdefault(event.task_id, {})
+        for change in event.changes:
+            path = change.new_path or change.path
+            files[path] = self._all_files[path] = None
+        self._stale[event.task_id] = None
 
     def all(self, state: MissionState) -> tuple[TaskReport, ...]:
         """Each task of the plan, in its order, as ``state`` and the events noted have it."""
@@ -88,12 +101,6 @@ class TaskReports:
         if len(self._sorted_files) != len(self._all_files):
             self._sorted_files = tuple(sorted(self._all_files))
         return self._sorted_files
-
-    def _changed(self, task_id: str, changes: tuple[FileChange, ...]) -> None:
-        paths = dict.fromkeys(change.new_path or change.path for change in changes)
-        self._files.setdefault(task_id, {}).update(paths)
-        self._all_files.update(paths)
-        self._stale[task_id] = None
 
 
 def task_reports(
