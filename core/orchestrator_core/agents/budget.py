@@ -241,6 +241,6 @@ class Budget:
 def _exceeded(measure: str, used: float, limit: float, wanted: str) -> BudgetExceeded:
     return BudgetExceeded(
         f"the budget of {limit:g} {measure} does not suffice: {used:g} used or reserved, and "
-        f"{wanted}. Raise orchestrator.budget.{measure} and resume the mission",
+        f"{wanted}. Raise orchestrator.budget.{measure} and run the mission again",
         measure,
     )
