@@ -28,41 +28,44 @@ class WorkStealingDeque(Generic[T]):
 
     Every method may be called from any thread, but ``push`` and ``pop`` are meant for the owner.
     Entries are never None, which stands for "nothing here".
+
+    Attributes:
+        entries: what it holds, the oldest first; for a look without a call.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("entries",)
 
     def __init__(self) -> None:
-        self._entries: deque[T] = deque()
+        self.entries: deque[T] = deque()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def push(self, entry: T) -> None:
         """Add an entry at the owner's end."""
-        self._entries.append(entry)
+        self.entries.append(entry)
 
     def pop(self) -> T | None:
         """Take the newest entry, or None."""
-        if not self._entries:  # cheaper than the exception, which settles the race below
+        if not self.entries:  # cheaper than the exception, which settles the race below
             return None
         try:
-            return self._entries.pop()
+            return self.entries.pop()
         except IndexError:
             return None
 
     def steal(self) -> T | None:
         """Take the oldest entry, or None."""
-        if not self._entries:
+        if not self.entries:
             return None
         try:
-            return self._entries.popleft()
+            return self.entries.popleft()
         except IndexError:
             return None
 
     def trim(self, dead: Callable[[T], bool]) -> None:
         """Drop the newest entries as long as they are dead. For the owner alone."""
-        entries = self._entries
+        entries = self.entries
         try:
             while dead(entries[-1]):
                 entries.pop()

@@ -86,11 +86,13 @@ class Future(Generic[T]):
             CancelledError: it was cancelled (``concurrent.futures.CancelledError``).
             BaseException: whatever the work raised, with its traceback.
         """
-        if self._state < FINISHED:
+        state = self._state
+        if state < FINISHED:
             self._wait(timeout_s)
-        if self._state == FINISHED:
+            state = self._state
+        if state == FINISHED:
             return self._value
-        if self._state == CANCELLED:
+        if state == CANCELLED:
             raise CancelledError
         try:
             raise self._value

@@ -202,8 +202,8 @@ class PoolWorker:
 
     def _main(self) -> None:
         here.worker = self
-        next_task, seat = self._scheduler.next, self.seat
-        while (task := next_task(seat)) is not None:
+        take, next_task, seat = self._scheduler.take, self._scheduler.next, self.seat
+        while (task := take(seat) or next_task(seat)) is not None:
             task.run(self)
             del task  # a parked worker keeps nobody's result alive
 

@@ -146,8 +146,10 @@ class Scheduler(Generic[T]):
                 seat.inbox.push(entry, priority, expected_duration_s)
                 woken = seat if seat.idle else None
             else:
-                if seat is None or expected_duration_s is not None or priority is not _NORMAL:
+                if expected_duration_s is not None or priority is not _NORMAL:
                     self._shared.push(entry, priority, expected_duration_s)
+                elif seat is None:
+                    self._shared.plain.append(entry)
                 else:
                     seat.own.push(entry)
                 woken = self._idle[-1] if self._idle else None
@@ -192,7 +194,7 @@ class Scheduler(Generic[T]):
     def take(self, seat: Seat[T]) -> T | None:
         """The entry whose turn it is for this seat, or None if there is none anywhere."""
         inbox, own = seat.inbox, seat.own
-        if own:
+        if own.entries:
             seat.turns += 1
             outside_first = inbox.urgent() or not seat.turns % _FAIRNESS
             entry = self._from(inbox) if outside_first else None

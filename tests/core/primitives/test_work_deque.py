@@ -96,7 +96,7 @@ class Interrupted(deque[int]):
 def test_last_element_popped_and_stolen_at_once(owner_first: bool) -> None:
     """Both have looked and seen it: one of the two gets it, the other nothing."""
     subject: WorkStealingDeque[int] = WorkStealingDeque()
-    subject._entries = entries = Interrupted([7])
+    subject.entries = entries = Interrupted([7])
     slow, quick = (subject.steal, subject.pop) if owner_first else (subject.pop, subject.steal)
     got: list[int | None] = []
     entries.meanwhile = lambda: got.append(quick())

@@ -305,11 +305,11 @@ class DeafToStop(Scheduler[Any]):
 
 class LookThenTake(WorkStealingDeque[Any]):
     def pop(self) -> Any:
-        if not self._entries:
+        if not self.entries:
             return None
-        entry = self._entries[-1]
+        entry = self.entries[-1]
         with suppress(IndexError):
-            self._entries.pop()
+            self.entries.pop()
         return entry
 
 
