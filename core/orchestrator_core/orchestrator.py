@@ -407,10 +407,7 @@ class Orchestrator:
         """The missions of the workspace, the newest first."""
         # Those that run come first: one that ends while the others are read is in both.
         live = [
-            history.overview_of(accepted, mission.state, mission.reports)
-            for mission in reversed(self._missions.values())
-            if mission.events and not mission.request.dry_run
-            if isinstance(accepted := mission.events[0], MissionAccepted)
+            known for mission in reversed(self._missions.values()) for known in _overview(mission)
         ]
         known = {mission.mission for mission in live}
         return [*live, *(past for past in await self._past() if past.mission not in known)]
@@ -505,7 +502,7 @@ class Orchestrator:
 
     def _begin(self, mission: Mission, backend: Backend, plan: Plan | Planning | None) -> None:
         self._missions[mission.id] = mission
-        self._services.overviews.forget()
+        self._services.overviews.began(mission.id)
         conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
         self._conducting.add(conducting)
         conducting.add_done_callback(self._conducting.discard)
@@ -523,11 +520,13 @@ class Orchestrator:
                     await (commander.resume() if plan is None else commander.run(plan))
             diff = await services.diff(commander.rehearsal) if commander.rehearsal else ""
         except BaseException as error:
+            self._missions.pop(mission.id, None)
+            services.overviews.forget()
             mission.crash(error)
             raise
-        finally:
-            self._missions.pop(mission.id, None)
-            self._services.overviews.forget()
+        self._missions.pop(mission.id, None)
+        for ended in _overview(mission):
+            services.overviews.ended(ended)
         took_s = round(time.monotonic() - started, 3)
         stats = {**await services.look(), **self._backends.ended(mission.id)}
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
@@ -552,6 +551,14 @@ class Orchestrator:
 
     async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)
+
+
+def _overview(mission: Mission) -> tuple[MissionOverview, ...]:
+    """What ``status`` says of a mission of this process, if it is in the journal."""
+    accepted = mission.events[0] if mission.events else None
+    if mission.request.dry_run or not isinstance(accepted, MissionAccepted):
+        return ()
+    return (history.overview_of(accepted, mission.state, mission.reports),)
 
 
 def _new_id() -> str:

@@ -12,7 +12,7 @@ from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
 from orchestrator_server.features.plan_file import PlanFiles
-from orchestrator_server.features.plan_language import PlanLanguage
+from orchestrator_server.features.plan_requests import PlanRequests
 from orchestrator_server.lifecycle import kill_children, run
 from orchestrator_server.log import PERSON, environment_log
 from orchestrator_server.notifications import ClientListener, EditorLog
@@ -61,9 +61,8 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     )
     commands = Commands(session, bars)
     plans = PlanFiles(session)
-    language = PlanLanguage(server, plans)
     commands.register(server)
-    language.register()
+    PlanRequests(server, plans).register()
     _register_lifecycle(server, session, commands, plans)
     _register_documents(server, session, plans)
 
@@ -75,10 +74,6 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     @server.feature("orchestrator/lm.delta")
     def model_said(params: object) -> None:
         session.hear_model(params)
-
-    @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
-    async def code_actions(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
-        return await language.code_actions(params)
 
     return server, session
 

@@ -49,6 +49,11 @@ def main(names: list[str]) -> None:
             section = measure(script)
             print(section, flush=True)
             sections[script.stem] = section.partition("\n")[2]
+            write(sections)
+
+
+def write(sections: dict[str, str]) -> None:
+    """Write the page."""
     PAGE.parent.mkdir(exist_ok=True)
     parts = [f"## {name}\n\n{sections[name].strip()}\n" for name in sorted(sections)]
     PAGE.write_text("\n".join([HEAD, *parts]), "utf-8")

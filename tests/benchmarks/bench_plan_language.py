@@ -65,8 +65,8 @@ class Typing:
         self.type(self.column, "x")
         params = {"textDocument": self.document, "position": self.at(column + 1)}
         found = self.client.call("textDocument/completion", params)
-        if len(found["items"]) < TASKS:
-            raise RuntimeError(f"{len(found['items'])} completions came")
+        if not found["items"]:
+            raise RuntimeError("nothing was offered")
 
     def hover(self) -> None:
         params = {"textDocument": self.document, "position": self.at(5)}

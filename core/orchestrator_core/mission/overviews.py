@@ -18,7 +18,7 @@ class Overviews:
     """The missions in a journal. Safe from any thread; reading blocks on the disk.
 
     While this process is the one that writes, only its own missions change, so that what was read
-    is kept until :meth:`forget`.
+    is kept, and kept up, until :meth:`forget`: to read a large mission again takes seconds.
     """
 
     def __init__(self, journal: LazyJournal) -> None:
@@ -29,10 +29,25 @@ class Overviews:
         journal.on_forgotten = self.forget
 
     def forget(self) -> None:
-        """A mission began, ended or was undone: read again the next time."""
+        """A mission was undone, or ended in a way that is not known: read again the next time."""
         with self._lock:
             self._kept = None
             self._changes += 1
+
+    def began(self, mission_id: str) -> None:
+        """A mission runs from now on, perhaps one that is known from before."""
+        with self._lock:
+            self._changes += 1
+            if self._kept is not None:
+                self._kept = [each for each in self._kept if each.mission != mission_id]
+
+    def ended(self, mission: MissionOverview) -> None:
+        """A mission of this process has ended as its last event says."""
+        with self._lock:
+            self._changes += 1
+            if self._kept is not None:
+                found = [mission, *self._kept]
+                self._kept = sorted(found, key=lambda each: each.started_at, reverse=True)
 
     @property
     def kept(self) -> list[MissionOverview] | None:

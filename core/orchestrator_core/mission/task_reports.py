@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator_core.events import (
     EditsApplied,
@@ -16,7 +16,7 @@ from orchestrator_core.events import (
 from orchestrator_core.records import TaskReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.state import MissionState
@@ -35,49 +35,48 @@ class TaskReports:
     """
 
     def __init__(self, *, dry_run: bool = False) -> None:
+        self._dry_run = dry_run
         self._reports: dict[str, TaskReport] = {}
         self._stale: dict[str, None] = {}
         self._files: dict[str, dict[str, None]] = {}
         self._receipts: dict[str, Receipt] = {}
         self._all_files: dict[str, None] = {}
         self._sorted_files: tuple[str, ...] = ()
-        self._noted: dict[type[AnyEvent], Callable[[Any], None]] = {
-            MissionPlanned: self._planned,
-            TaskDivided: self._divided,
-            TaskReviewed: self._reviewed,
-            TaskStarted: self._moved,
-            TaskFinished: self._moved,
-            EditsIntended if dry_run else EditsApplied: self._changed,
-        }
 
     def note(self, event: AnyEvent) -> None:
         """Take note of what happened to a task."""
-        noted = self._noted.get(type(event))
-        if noted is not None:
-            noted(event)
+        match event:  # the most frequent first
+            case TaskStarted() | TaskFinished():
+                self._stale[event.task_id] = None
+            case EditsApplied():
+                if not self._dry_run:
+                    self._changed(event)
+            case EditsIntended():
+                if self._dry_run:
+                    self._changed(event)
+            case TaskReviewed():
+                self._receipts[event.task_id] = event.receipt
+                self._stale[event.task_id] = None
+            case MissionPlanned():
+                self._reports = {
+                    task.id: self._reports.get(task.id)
+                    or TaskReport(task.id, task.title, task.state)
+                    for task in event.plan.tasks
+                }
+                self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
+            case TaskDivided():
+                self._reports = self._with_parts(event)
+            case _:
+                pass
 
-    def _planned(self, event: MissionPlanned) -> None:
-        self._reports = {
-            task.id: self._reports.get(task.id) or TaskReport(task.id, task.title, task.state)
-            for task in event.plan.tasks
-        }
-        self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
-
-    def _divided(self, event: TaskDivided) -> None:
+    def _with_parts(self, event: TaskDivided) -> dict[str, TaskReport]:
         reports: dict[str, TaskReport] = {}
         for task_id, report in self._reports.items():
             reports[task_id] = report
             if task_id == event.task_id:
                 for part in event.parts:
                     reports[part.id] = TaskReport(part.id, part.title, part.state)
-        self._reports = reports
-
-    def _reviewed(self, event: TaskReviewed) -> None:
-        self._receipts[event.task_id] = event.receipt
-        self._stale[event.task_id] = None
-
-    def _moved(self, event: TaskStarted | TaskFinished) -> None:
-        self._stale[event.task_id] = None
+        return reports
 
     def _changed(self, event: EditsIntended | EditsApplied) -> None:
         files = self._files.setdefault(event.task_id, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
@@ -12,13 +13,9 @@ from msgspec import Struct
 from orchestrator_core.primitives.string_pool import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from orchestrator_core.mission.plan_document import PlanDocument
-
-TRIGGERS = ("|", ":", ",", " ", "/")
-"""The characters after which an editor should ask."""
 
 _HEADING = re.compile(r" {0,3}#{2,6}[ \t]")
 _STEP = re.compile(
@@ -26,7 +23,8 @@ _STEP = re.compile(
 )
 _OPTION = re.compile(r"[ \t]*(?P<key>[A-Za-z][A-Za-z-]*)[ \t]*:(?P<value>.*)", re.DOTALL)
 _WORD = re.compile(r"[^\s,;]*$")
-_MOST_FILES = 200
+MOST = 200
+"""So many ids or files are offered at once; with more, the editor asks again as one types on."""
 
 OPTIONS = {
     "depends": "ids of what has to be done before, or -",
@@ -89,7 +87,7 @@ def complete(
         case "option":
             items = [_item(place, f"{key}: ", key, help_) for key, help_ in OPTIONS.items()]
         case "depends":
-            items = [_item(place, id_, id_, title) for id_, title in _ids(document)]
+            items = [_item(place, id_, id_, title) for id_, title in _ids(document, what.typed)]
         case "agent":
             items = [_item(place, role, role, "") for role in ROLES]
         case "file" | "files":
@@ -104,10 +102,13 @@ def complete(
     return items
 
 
-def _ids(document: PlanDocument | None) -> Iterable[tuple[str, str]]:
-    if document is not None:
-        yield from ((node.id, node.title) for node in document.tasks)
-        yield from ((node.id, node.title) for node in document.milestones)
+def _ids(document: PlanDocument | None, typed: str) -> list[tuple[str, str]]:
+    """Ids with their titles: those that begin with what is typed, as far as :data:`MOST` goes."""
+    if document is None:
+        return []
+    nodes = (*document.tasks, *document.milestones)
+    found = ((node.id, node.title) for node in nodes if node.id.startswith(typed))
+    return list(islice(found, MOST))
 
 
 def _paths(root: Path, typed: str) -> list[str]:
@@ -125,7 +126,7 @@ def _paths(root: Path, typed: str) -> list[str]:
             ]
     except OSError:  # no such folder: there is nothing to offer
         return []
-    return sorted(found)[:_MOST_FILES]
+    return sorted(found)[:MOST]
 
 
 def _item(place: lsp.Range, text: str, label: str, detail: str) -> lsp.CompletionItem:

@@ -141,16 +141,18 @@ class PlanFiles:
             return {}
 
     def _checked(self, uri: str, checking: asyncio.Task[None]) -> None:
-        self._checking.pop(uri, None)
         if not checking.cancelled() and (error := checking.exception()) is not None:
             log.error("%s cannot be checked", uri, exc_info=error)
 
     async def _check(self, uri: str) -> None:
-        await asyncio.sleep(_PAUSE_S)
-        while (document := await self.document(uri)) is not None:
-            self._publish(uri, document.text, await self._diagnostics(uri, document))
-            if document.text == self.text(uri):
-                return
+        try:
+            await asyncio.sleep(_PAUSE_S)
+            while (document := await self.document(uri)) is not None:
+                self._publish(uri, document.text, await self._diagnostics(uri, document))
+                if document.text == self.text(uri):
+                    return
+        finally:
+            del self._checking[uri]  # in the same step as the look at the text: no change is missed
 
     async def _diagnostics(self, uri: str, document: PlanDocument) -> list[lsp.Diagnostic]:
         lines = self.lines(uri, document.text)

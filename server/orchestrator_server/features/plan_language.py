@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
 
@@ -12,7 +12,7 @@ from orchestrator_server.features import plan_actions, plan_completion, plan_hov
 from orchestrator_server.features.plan_ids import PlanIds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_server.features.plan_actions import Action, Records
@@ -29,28 +29,6 @@ class PlanLanguage:
     def __init__(self, server: HardenedServer, plans: PlanFiles) -> None:
         self._server = server
         self._plans = plans
-
-    def register(self) -> None:
-        """Register every feature with the server."""
-        triggers = lsp.CompletionOptions(trigger_characters=list(plan_completion.TRIGGERS))
-        prepared = lsp.RenameOptions(prepare_provider=True)
-        self._answer(lsp.TEXT_DOCUMENT_HOVER, self.hover)
-        self._answer(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL, self.symbols)
-        self._answer(lsp.TEXT_DOCUMENT_FOLDING_RANGE, self.folds)
-        self._answer(lsp.TEXT_DOCUMENT_DEFINITION, self.definition)
-        self._answer(lsp.TEXT_DOCUMENT_REFERENCES, self.references)
-        self._answer(lsp.TEXT_DOCUMENT_PREPARE_RENAME, self.prepare_rename)
-        self._answer(lsp.TEXT_DOCUMENT_RENAME, self.rename, prepared)
-        self._answer(lsp.TEXT_DOCUMENT_COMPLETION, self.complete, triggers)
-        self._answer(lsp.TEXT_DOCUMENT_CODE_LENS, self.lenses)
-        self._answer(lsp.TEXT_DOCUMENT_INLAY_HINT, self.hints)
-
-    def _answer(
-        self, method: str, answer: Callable[[Any], Awaitable[object]], options: object = None
-    ) -> None:
-        @self._server.feature(method, options)
-        async def handler(params: Any) -> object:  # pygls marks what it registers: no methods
-            return await answer(params)
 
     async def hover(self, params: lsp.HoverParams) -> lsp.Hover | None:
         """What became of the task at a position."""
@@ -146,7 +124,8 @@ class PlanLanguage:
             place[0].root,
             snippets=self._knows_snippets(),
         )
-        return lsp.CompletionList(is_incomplete=what.kind in {"file", "files"}, items=items)
+        more = what.kind in {"file", "files"} or len(items) >= plan_completion.MOST
+        return lsp.CompletionList(is_incomplete=more, items=items)
 
     async def lenses(self, params: lsp.CodeLensParams) -> list[lsp.CodeLens] | None:
         """What can be done, above the headings."""
