@@ -162,17 +162,6 @@ async def test_mistakes_are_shown_as_they_are_typed(editor: FakeEditor) -> None:
     await editor.until(lambda: editor.diagnostics[uri] == [])
 
 
-async def test_no_change_goes_without_its_diagnostics(editor: FakeEditor) -> None:
-    plan = PlanBuffer(editor)
-    for number in range(100, 160):
-        editor.type(PATH, PLAN.replace("depends: T1\n", f"depends: T{number}\n"))
-        await editor.until(
-            lambda wanted=f"no T{number}": any(
-                wanted in each.message for each in editor.diagnostics.get(plan.document.uri, ())
-            )
-        )
-
-
 @every_editor
 async def test_the_outline_and_what_comes_next(editor: FakeEditor) -> None:
     plan = PlanBuffer(editor)
