@@ -7,20 +7,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator_core.agents.protected import is_protected
-from orchestrator_core.config import SETTINGS_FILES
-from orchestrator_core.errors import MissingFile, UnreadableText, UntrustedWorkspace
+from orchestrator_core.errors import MissingFile, UnreadableText
 from orchestrator_core.mission.agent import Outcome
+from orchestrator_core.mission.own_checks import as_check, copy_of, own_checks, run_in
 from orchestrator_core.records import CheckResult
 from orchestrator_core.runtime.join import join_all
-from orchestrator_core.workspace.scratch import ScratchCopy
 from orchestrator_core.workspace.text_file import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator_core.mission.agent import TaskContext
-    from orchestrator_core.runtime.command import CommandResult
     from orchestrator_core.tools.lint import Finding
+    from orchestrator_core.workspace.scratch import ScratchCopy
 
 _SHOWN = 10
 
@@ -39,29 +38,18 @@ async def run(
     Raises:
         UntrustedWorkspace: nobody has trusted the workspace.
     """
-    shell, code = context.toolbox.shell, context.toolbox.code
-    shell.require_trust(named_in)
+    code = context.toolbox.code
+    context.toolbox.shell.require_trust(named_in)
     texts = {**context.draft.workspace.unsaved(), **context.draft.documents()}
-    files = await code.glob(hidden=True)
-    root = context.draft.workspace.root
-    scratch = await context.pool.submit(ScratchCopy, root, files, texts, context.scratch)
-    try:
-        result = await shell.run(
-            command,
-            cwd=scratch.path,
-            writable=[scratch.path, *await context.pool.submit(scratch.build_folders)],
-            timeout_s=context.timeout_s,
-            named_in=named_in,
-        )
+    async with copy_of(context, texts) as copy:
+        result = await run_in(context, copy, command, named_in)
         notes: list[str] = []
         if result.exit_code == 0:
-            kept = await code.glob(globs, hidden=True, root=scratch.path)
-            notes = await context.pool.submit(_take_changes, context, scratch, kept)
-    finally:
-        await context.pool.submit(scratch.remove)
+            kept = await code.glob(globs, hidden=True, root=copy.path)
+            notes = await context.pool.submit(_take_changes, context, copy, kept)
     return Outcome(
         notes=(f"`{command}` ran {result.confined}", *notes),
-        checks=(_as_check("run", command, result),),
+        checks=(as_check(command, result),),
     )
 
 
@@ -141,24 +129,7 @@ async def check(context: TaskContext, paths: Sequence[str]) -> Outcome:
             details=tuple(shown[:_SHOWN]),
         ),
     ]
-    return Outcome(checks=tuple(checks + await _run_checks(context)))
-
-
-async def _run_checks(context: TaskContext) -> list[CheckResult]:
-    """The commands of ``orchestrator.checks``; unverified where nobody trusts the workspace."""
-    results: list[CheckResult] = []
-    root = context.draft.workspace.root
-    named_in = [name for name in SETTINGS_FILES if (root / name).is_file()]
-    for command in context.checks:
-        try:
-            outcome = await run(context, command, ["!**"], named_in=named_in)
-        except UntrustedWorkspace as error:
-            results.append(
-                CheckResult(name="run", status="unverified", command=command, details=(str(error),))
-            )
-        else:
-            results += outcome.checks
-    return results
+    return Outcome(checks=(*checks, *await own_checks(context, against_before=False)))
 
 
 async def _findings(context: TaskContext, path: str) -> list[Finding]:
@@ -168,16 +139,3 @@ async def _findings(context: TaskContext, path: str) -> list[Finding]:
 
 def _counts(findings: dict[str, list[Finding]]) -> Counter[tuple[str, str]]:
     return Counter((path, finding.code) for path, found in findings.items() for finding in found)
-
-
-def _as_check(name: str, command: str, result: CommandResult) -> CheckResult:
-    passed = result.exit_code == 0
-    tail = result.output.rstrip().splitlines()[-_SHOWN:]
-    return CheckResult(
-        name=name,
-        command=command,
-        status="passed" if passed else "failed",
-        exit_code=result.exit_code,
-        duration_s=round(result.duration_s, 3),
-        details=() if passed else (f"exit code {result.exit_code}", result.confined, *tail),
-    )

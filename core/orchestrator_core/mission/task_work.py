@@ -12,10 +12,10 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from orchestrator_core.errors import AgentError, BudgetExceeded, OrchestratorError
+from orchestrator_core.mission.own_checks import own_checks
 from orchestrator_core.records import CheckResult, Receipt
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class TaskWork:
         if worked is None:
             assert error is not None
             raise error
-        return msgspec.structs.replace(
+        return structs.replace(
             worked, reason=f"none of {runners} runs passed: {' | '.join(_told(lost))}"
         )
 
@@ -150,6 +150,8 @@ class TaskWork:
         """Have the server's checks run, and the critic, if there is one, read what they passed."""
         async with self._engine.concurrency.acquire(role="reviewer"):
             receipt = await self._engine.reviewer.review(context.task.id, changes, outcome.checks)
+            if changes and receipt.passed and context.checks:
+                receipt = _with_checks(receipt, await own_checks(context, against_before=True))
             critic = self._backend.critic
             if critic is None or not changes or not receipt.passed:
                 return receipt
@@ -159,11 +161,7 @@ class TaskWork:
                 raise
             except AgentError as error:
                 opinion = CheckResult(name="critic", status="unverified", details=(str(error),))
-        return msgspec.structs.replace(
-            receipt,
-            passed=opinion.status != "failed",
-            checks=(*receipt.checks, msgspec.structs.replace(opinion, tree=receipt.tree)),
-        )
+        return _with_checks(receipt, (opinion,))
 
     async def _changes(self, draft: Draft) -> tuple[Change, ...]:
         """What a draft changes; to compare texts is the pool's, where there are any."""
@@ -171,6 +169,15 @@ class TaskWork:
 
     def _slot(self):  # noqa: ANN202 - the controller's own awaitable
         return self._engine.concurrency.acquire(role="worker", backend=self._backend.name)
+
+
+def _with_checks(receipt: Receipt, checks: Sequence[CheckResult]) -> Receipt:
+    """A receipt that passed so far, with further checks of the same texts."""
+    return structs.replace(
+        receipt,
+        passed=all(check.status != "failed" for check in checks),
+        checks=(*receipt.checks, *(structs.replace(each, tree=receipt.tree) for each in checks)),
+    )
 
 
 def why(receipt: Receipt, changes: Sequence[Change]) -> str:
@@ -192,7 +199,7 @@ def _findings(receipt: Receipt) -> tuple[tuple[str, ...], ...]:
 
 def _won(worked: Worked, number: int, runners: int, lost: dict[int, str]) -> Worked:
     told = (f"run {number + 1} of {runners} was the first to pass", *_told(lost))
-    return msgspec.structs.replace(worked, notes=(*worked.notes, *told))
+    return structs.replace(worked, notes=(*worked.notes, *told))
 
 
 def _told(lost: dict[int, str]) -> list[str]:

@@ -1,0 +1,87 @@
+"""The workspace's own checks are part of every task's gate, where somebody trusts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator_core.config import Settings
+from orchestrator_core.records import CheckResult, MissionStatus, Task, TaskReport
+from scripted_backend import orchestrator, request_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator_core.mission.agent import TaskContext
+
+CHECK = "grep -q good value.txt"
+LEAVES = "echo ran > ran.txt && grep -q good value.txt"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "value.txt").write_text("good\n")
+    (workspace / "other.txt").write_text("as it was\n")
+    return workspace
+
+
+async def carried_out(
+    root: Path, path: str, text: str, *checks: str, trusted: bool = True
+) -> tuple[MissionStatus, TaskReport]:
+    async def work(context: TaskContext) -> None:
+        context.draft.write(path, text)
+
+    async with orchestrator(root, work, Settings(checks=checks)) as engine:
+        if trusted:
+            await engine.trust()
+        report = await (await engine.start(request_for(Task("T1", "work")))).wait()
+    return report.status, report.tasks[0]
+
+
+def own(task: TaskReport) -> list[CheckResult]:
+    assert task.receipt is not None
+    return [check for check in task.receipt.checks if check.name == "run"]
+
+
+async def test_what_the_checks_pass_is_taken(root: Path) -> None:
+    status, task = await carried_out(root, "other.txt", "changed\n", CHECK, LEAVES)
+    assert status is MissionStatus.DONE
+    assert [(check.command, check.status, check.exit_code) for check in own(task)] == [
+        (CHECK, "passed", 0),
+        (LEAVES, "passed", 0),
+    ]
+    assert task.receipt is not None
+    assert {check.tree for check in own(task)} == {task.receipt.tree}
+    assert (root / "other.txt").read_text() == "changed\n"
+    assert not (root / "ran.txt").exists()
+
+
+async def test_what_they_do_not_pass_never_reaches_the_workspace(root: Path) -> None:
+    status, task = await carried_out(root, "value.txt", "bad\n", CHECK)
+    assert status is MissionStatus.FAILED
+    assert [check.status for check in own(task)] == ["failed"]
+    assert "exit code 1" in task.reason
+    assert (root / "value.txt").read_text() == "good\n"
+
+
+async def test_a_check_that_fails_anyway_says_nothing(root: Path) -> None:
+    (root / "value.txt").write_text("bad before\n")
+    status, task = await carried_out(root, "other.txt", "changed\n", CHECK)
+    assert status is MissionStatus.DONE
+    assert [check.status for check in own(task)] == ["unverified"]
+    assert "without this task's changes" in own(task)[0].details[0]
+
+
+async def test_nothing_runs_where_nobody_trusts_it(root: Path) -> None:
+    status, task = await carried_out(root, "value.txt", "bad\n", CHECK, trusted=False)
+    assert status is MissionStatus.DONE
+    assert [check.status for check in own(task)] == ["unverified"]
+
+
+async def test_a_task_that_changes_nothing_needs_no_check(root: Path) -> None:
+    status, task = await carried_out(root, "value.txt", "good\n", "exit 1")
+    assert status is MissionStatus.DONE
+    assert own(task) == []
