@@ -11,7 +11,6 @@ default: a mistake in one setting never stops the server.
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
@@ -306,6 +305,8 @@ def _read_toml(file: Path | None, invalid: list[InvalidSetting], name: str = "")
     if file is None:
         return {}
     try:
+        import tomllib  # noqa: PLC0415 - the initialize answer does not wait for it
+
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}

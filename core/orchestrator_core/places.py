@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import platformdirs
 from msgspec import Struct
 
 APP = "opencode-orchestrator"
@@ -13,6 +12,8 @@ APP = "opencode-orchestrator"
 
 def own_settings() -> Path:
     """The person's own settings file, for all workspaces; it need not exist."""
+    import platformdirs  # noqa: PLC0415 - the initialize answer does not wait for it
+
     return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "settings.toml"
 
 
@@ -40,6 +41,8 @@ class Places(Struct, frozen=True):
             state: the person's state folder for this program; the platform's by default.
             cache: the person's cache folder for this program; the platform's by default.
         """
+        import platformdirs  # noqa: PLC0415 - see above
+
         state = state or Path(platformdirs.user_state_dir(APP, appauthor=False))
         cache = cache or Path(platformdirs.user_cache_dir(APP, appauthor=False))
         name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]

@@ -16,7 +16,6 @@ from orchestrator_core.config import Settings, load
 from orchestrator_core.errors import OrchestratorError, WorkspaceError
 from orchestrator_core.places import own_settings
 from orchestrator_server.log import WorkspaceLog
-from orchestrator_server.permission_question import EditorAsker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator_server.editor import EditorApplier
     from orchestrator_server.editor_model import EditorModel
     from orchestrator_server.log import ServerLog
+    from orchestrator_server.permission_question import EditorAsker
     from orchestrator_server.server import HardenedServer
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Folder:
 
     async def _open(self) -> Orchestrator:
         await self._load()
-        orchestrator, applier = await asyncio.to_thread(_import_engine)
+        orchestrator, applier, asker = await asyncio.to_thread(_import_engine)
         engine = await orchestrator.open(
             self.root,
             self.settings,
@@ -142,7 +142,7 @@ class Folder:
             applier=lambda workspace, disk: applier(self._server, workspace, disk, self.uri),
             on_owned=self._log.open,
             editor_model=self._model(),
-            asker=EditorAsker(self._server),
+            asker=asker(self._server),
         )
         for path, uri in self._uris.items():
             document = self._server.workspace.get_text_document(uri)
@@ -173,11 +173,12 @@ class Folder:
         return self._uris.get(path) or (self.root / path).as_uri()
 
 
-def _import_engine() -> tuple[type[Orchestrator], type[EditorApplier]]:
+def _import_engine() -> tuple[type[Orchestrator], type[EditorApplier], type[EditorAsker]]:
     from orchestrator_core.orchestrator import Orchestrator  # noqa: PLC0415 - after initialize
     from orchestrator_server.editor import EditorApplier  # noqa: PLC0415
+    from orchestrator_server.permission_question import EditorAsker  # noqa: PLC0415
 
-    return Orchestrator, EditorApplier
+    return Orchestrator, EditorApplier, EditorAsker
 
 
 def _log_failure(opening: asyncio.Task[Any]) -> None:
