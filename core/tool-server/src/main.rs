@@ -4,6 +4,7 @@
 //! Protocol, never writes to the workspace, and ends with its parent or with stdin.
 
 mod args;
+mod calls;
 mod confine;
 mod failure;
 mod grammar;

@@ -96,6 +96,7 @@ impl Source {
 
 impl<'a> Session<'a> {
     pub fn new(workspaces: &'a Workspaces, view: Arc<View>, buffers: Buffers) -> Self {
+        workspaces.calls.begin();
         Self {
             root: view.root.clone(),
             buffers,
@@ -199,6 +200,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The text as [`Self::load`] gives it, for one look at it; `spare` is memory for that.
+    pub fn pass(&self, source: &Source, spare: &mut Vec<u8>) -> Result<Arc<Text>, String> {
+        let Source::Indexed(file) = source else {
+            return self.load(source);
+        };
+        let text = file.pass(&self.root, spare)?;
+        self.loaded.store(true, Ordering::Relaxed);
+        self.workspaces.evict();
+        Ok(text)
+    }
+
     /// Whether a file can have what a search needs, as far as that is known.
     pub fn candidate(&self, source: &Source, needs: &Needs) -> Candidate {
         match source {
@@ -236,6 +248,7 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
+        self.workspaces.calls.end();
         if self.loaded.load(Ordering::Relaxed) {
             self.workspaces.loaded(&self.view);
         }

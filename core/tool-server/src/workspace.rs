@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::Value;
 
 use crate::args::Args;
+use crate::calls::Calls;
 use crate::failure::{Failure, Outcome};
 use crate::index::View;
 use crate::index::store::Store;
@@ -30,24 +31,28 @@ pub struct Workspaces {
     /// The one used last comes first.
     views: Mutex<Vec<Arc<View>>>,
     overlays: Mutex<HashMap<PathBuf, Buffers>>,
-    unsigned: Sender<Weak<View>>,
+    unsettled: Sender<Weak<View>>,
+    pub calls: Arc<Calls>,
     evicting: Mutex<()>,
 }
 
 impl Workspaces {
     pub fn new(default_root: PathBuf, memory_bytes: usize, watching: bool) -> Self {
-        let (unsigned, views) = channel();
+        let (unsettled, views) = channel();
+        let calls = Arc::<Calls>::default();
+        let running = Arc::clone(&calls);
         // Without the thread, searches look at every text: slower, with the same results.
         let _ = std::thread::Builder::new()
-            .name("signatures".into())
-            .spawn(move || make_signatures(&views));
+            .name("settling".into())
+            .spawn(move || settle(&views, &running));
         Self {
             default_root,
             watching,
             store: Arc::new(Store::new(memory_bytes)),
             views: Mutex::default(),
             overlays: Mutex::default(),
-            unsigned,
+            unsettled,
+            calls,
             evicting: Mutex::default(),
         }
     }
@@ -129,7 +134,7 @@ impl Workspaces {
 
     /// Texts of a view were read or parsed.
     pub fn loaded(&self, view: &Arc<View>) {
-        let _ = self.unsigned.send(Arc::downgrade(view));
+        let _ = self.unsettled.send(Arc::downgrade(view));
     }
 
     /// Makes room, if the files in memory take more than their bound.
@@ -145,12 +150,17 @@ impl Workspaces {
     }
 }
 
-/// Signs texts in the background, after the calls that loaded them have been answered.
-fn make_signatures(views: &Receiver<Weak<View>>) {
+/// Keeps and signs texts in the background, after the calls that read them have been answered.
+fn settle(views: &Receiver<Weak<View>>, calls: &Calls) {
     while let Ok(view) = views.recv() {
-        let files = view.upgrade().map(|view| view.all_files());
-        for file in files.unwrap_or_default() {
-            file.sign();
+        let known = view.upgrade().map(|v| (v.root.clone(), v.all_files()));
+        let (root, files) = known.unwrap_or_default();
+        for file in files {
+            calls.give_way();
+            if view.strong_count() == 0 {
+                break;
+            }
+            file.settle(&root);
         }
         // What loading and parsing took besides what is kept.
         memory::trim();

@@ -322,3 +322,33 @@ def test_the_status_tells_what_is_held_on_purpose(tmp_path: Path) -> None:
         server.notify("overlay/set", {"path": "b.txt", "text": "x" * 3_000_000})
         with_buffer = server.request("orchestrator/status")["heldBytes"]
         assert with_buffer - with_text >= 3_000_000
+
+
+def test_what_a_first_search_passed_over_is_kept_after_it(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.txt").write_bytes(b"pass\n" * 10_000)
+    text_bytes = 200 * 50_000
+
+    def held() -> int:
+        return server.request("orchestrator/status")["heldBytes"]
+
+    with ToolServer(tmp_path.resolve()) as server:
+        before = held()
+        assert server.call("grep", pattern="pass", countOnly=True)["total"] == 2_000_000
+        deadline = time.monotonic() + DEADLINE_S
+        while held() - before < text_bytes and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert text_bytes <= held() - before < 2 * text_bytes
+        (tmp_path / "7.txt").write_bytes(b"changed\n")
+        assert server.call("grep", pattern="changed")["total"] == 1
+        assert server.call("grep", pattern="pass", countOnly=True)["total"] == 1_990_000
+
+
+def test_texts_are_kept_within_the_bound(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}.txt").write_bytes(b"room\n" * 10_000)
+    with ToolServer(tmp_path.resolve(), "--memory-mib", "4") as server:
+        for _ in range(3):
+            assert server.call("grep", pattern="room", countOnly=True)["total"] == 2_000_000
+        held = server.request("orchestrator/status")["heldBytes"]
+        assert held < 5 << 20

@@ -9,6 +9,13 @@ use crate::text::{MAX_HELD_BYTES, PROBE_BYTES, Text};
 
 /// Reads a file; of a binary or very large one, only as much as it takes to know.
 pub fn read(path: &Path) -> Result<(Text, Stamp)> {
+    let (mut text, stamp) = read_through(path, &mut Vec::new())?;
+    text.bytes.shrink_to_fit();
+    Ok((text, stamp))
+}
+
+/// Reads a file as [`read`] does, into memory that was used before. A text takes it along.
+pub fn read_through(path: &Path, bytes: &mut Vec<u8>) -> Result<(Text, Stamp)> {
     let mut file = open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -17,24 +24,23 @@ pub fn read(path: &Path) -> Result<(Text, Stamp)> {
     let stamp = Stamp::from(&metadata);
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     let held = size.min(MAX_HELD_BYTES);
-    let mut bytes = Vec::new();
+    bytes.clear();
     bytes.try_reserve_exact(if size > held { PROBE_BYTES } else { held })?;
     // The size spares the call that would find the end. A file that grows meanwhile is reported
     // as changed, or its stamp differs.
-    fill(&mut file, &mut bytes, held.min(PROBE_BYTES))?;
+    fill(&mut file, bytes, held.min(PROBE_BYTES))?;
     if size == 0 {
         // Some file systems make a text up as it is read, and give no size.
-        fill(&mut file, &mut bytes, MAX_HELD_BYTES)?;
+        fill(&mut file, bytes, MAX_HELD_BYTES)?;
     }
-    if let Some(text) = Text::early_binary(&bytes, size) {
+    if let Some(text) = Text::early_binary(bytes, size) {
         return Ok((text, stamp));
     }
     if size > held {
         return Ok((Text::too_large(size), stamp));
     }
-    fill(&mut file, &mut bytes, held)?;
-    bytes.shrink_to_fit();
-    Ok((Text::from_file_bytes(bytes), stamp))
+    fill(&mut file, bytes, held)?;
+    Ok((Text::from_file_bytes(std::mem::take(bytes)), stamp))
 }
 
 /// Opens without waiting, should a pipe have taken the file's place.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::grams::Grams;
-use super::reading::read;
+use super::reading::{read, read_through};
 use super::rules::Verdict;
 use super::stamp::Stamp;
 use crate::grammar::Grammar;
@@ -61,6 +61,11 @@ impl Store {
         self.used.load(Ordering::Relaxed) + self.records.load(Ordering::Relaxed)
     }
 
+    /// Whether eviction would stop before it made any more room than there is.
+    fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) < self.limit / 4 * 3
+    }
+
     pub fn is_over(&self) -> bool {
         self.used.load(Ordering::Relaxed) > self.limit
     }
@@ -113,6 +118,7 @@ struct Slot {
     /// Counts changes: what was read before a change must not be kept after it.
     version: u32,
     text: Option<Arc<Text>>,
+    reading: Reading,
     grams: Option<Box<Grams>>,
     tree: Option<Tree>,
     /// Of the file that `text` and `grams` are of; none if they cannot be told from later ones.
@@ -120,6 +126,21 @@ struct Slot {
     /// The bytes that this file counts for in the store.
     accounted: usize,
     accounted_tree: usize,
+}
+
+/// How far the text got that a search reads for the first time.
+///
+/// To keep the texts of a whole tree costs more than to search them: memory that was never used
+/// before must be had from the system and filled. So the first search passes over them, and they
+/// are kept after its answer.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Never,
+    /// Searched, but not kept yet.
+    Passed,
+    /// Whoever reads it from now on keeps it.
+    Kept,
 }
 
 struct Tree {
@@ -222,6 +243,40 @@ impl File {
         self.last_used.store(self.store.now(), Ordering::Relaxed);
     }
 
+    /// The text for one look at it. The first time it is read, it is not kept, and `spare` is
+    /// what it is read into.
+    pub fn pass(&self, root: &Path, spare: &mut Vec<u8>) -> Result<Arc<Text>, String> {
+        {
+            let mut slot = locked(&self.slot);
+            if slot.text.is_some() || slot.reading != Reading::Never {
+                drop(slot);
+                return self.load(root);
+            }
+            slot.reading = Reading::Passed;
+        }
+        self.touch();
+        read_through(&self.full_path(root), spare)
+            .map(|(text, _)| Arc::new(text))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Keeps the text that a search passed over, if there is room, and signs it.
+    pub fn settle(&self, root: &Path) {
+        let passed = {
+            let mut slot = locked(&self.slot);
+            let passed = slot.reading == Reading::Passed;
+            if passed {
+                slot.reading = Reading::Kept;
+            }
+            passed
+        };
+        if passed && self.store.has_room() {
+            // What cannot be read has no text to keep; the next search tells of it again.
+            let _ = self.load(root);
+        }
+        self.sign();
+    }
+
     /// The text, from memory or disk.
     pub fn load(&self, root: &Path) -> Result<Arc<Text>, String> {
         self.touch();
@@ -238,6 +293,7 @@ impl File {
             let mut slot = locked(&self.slot);
             // A change seen since the reading began would otherwise be lost.
             if slot.version == version {
+                slot.reading = Reading::Kept;
                 slot.text = Some(Arc::clone(&text));
                 slot.stamp = Some(stamp).filter(Stamp::is_settled).map(Box::new);
                 self.account(&mut slot);
@@ -247,7 +303,7 @@ impl File {
     }
 
     /// Makes the signature of a text in memory that has none yet.
-    pub fn sign(&self) {
+    fn sign(&self) {
         let (text, version) = {
             let slot = locked(&self.slot);
             match (&slot.text, &slot.grams) {

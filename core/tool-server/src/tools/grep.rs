@@ -7,7 +7,7 @@ use grep::regex::RegexMatcher;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::scan::{Pending, candidates, in_parts};
+use super::scan::{Pending, candidates, in_parts, reads_many};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
@@ -17,7 +17,7 @@ use crate::room::{MAX_ANSWER_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::search::{Collector, Context, Found, searcher};
 use crate::session::{Selection, Session, Source};
-use crate::text::Text;
+use crate::text::{PROBE_BYTES, Text};
 use crate::workspace::Workspaces;
 
 pub const MAX_LIMIT: usize = 100_000_000;
@@ -131,9 +131,10 @@ impl Search {
         cancel: &Cancel,
     ) -> Outcome<Report> {
         let pending = candidates(session, sources, &self.needs);
+        let passing = reads_many(&pending);
         let room = Room::new(self.limit);
         let parts = in_parts(&pending, &room, cancel, |part| {
-            let part = self.part(session, part, cancel)?;
+            let part = self.part(session, part, passing, cancel)?;
             room.take(part.found.len(), part.bytes, part.truncated);
             Ok(part)
         })?;
@@ -145,6 +146,7 @@ impl Search {
         &self,
         session: &Session<'_>,
         pending: &[Pending<'_>],
+        passing: bool,
         cancel: &Cancel,
     ) -> Outcome<Part> {
         let mut searcher = searcher(self.multiline, self.context);
@@ -152,8 +154,13 @@ impl Search {
         collector.line_buffered = self.line_buffered;
         let several = !self.single.is_empty();
         let mut counts = Vec::new();
+        let mut spare = Vec::with_capacity(if passing { PROBE_BYTES } else { 0 });
         for pending in pending {
-            let Ok(text) = pending.load(session) else {
+            let loaded = match passing {
+                true => pending.pass(session, &mut spare),
+                false => pending.load(session),
+            };
+            let Ok(text) = loaded else {
                 continue;
             };
             let before = collector.found.len();
@@ -172,6 +179,11 @@ impl Search {
             }
             if collector.is_full() {
                 break;
+            }
+            if let Some(text) = Arc::into_inner(text)
+                && text.unfit.is_none()
+            {
+                spare = text.bytes;
             }
         }
         Ok(Part {

@@ -31,6 +31,14 @@ impl Pending<'_> {
             None => session.load(self.source),
         }
     }
+
+    /// The text for one look at it, which `spare` is memory for.
+    pub fn pass(&self, session: &Session<'_>, spare: &mut Vec<u8>) -> Result<Arc<Text>, String> {
+        match &self.text {
+            Some(text) => Ok(Arc::clone(text)),
+            None => session.pass(self.source, spare),
+        }
+    }
 }
 
 /// Leaves out the files whose signatures say that they cannot match.
@@ -50,6 +58,11 @@ pub fn candidates<'s>(
     sources.iter().filter_map(pending).collect()
 }
 
+/// Whether many of the files must be read first.
+pub fn reads_many(pending: &[Pending<'_>]) -> bool {
+    pending.iter().filter(|p| p.text.is_none()).count() > MANY_UNREAD
+}
+
 /// Runs `part` over consecutive parts of the files, in parallel if there is much to do, and
 /// gives the results in the files' order. Parts are begun in that order, and none once `room` is
 /// full: what is given is always a beginning of the whole.
@@ -59,12 +72,11 @@ pub fn in_parts<'s, T: Send>(
     cancel: &Cancel,
     part: impl Fn(&[Pending<'s>]) -> Outcome<T> + Sync,
 ) -> Outcome<Vec<T>> {
-    let unread = pending.iter().filter(|p| p.text.is_none()).count();
     let bytes: usize = pending
         .iter()
         .filter_map(|p| p.text.as_ref().map(|text| text.bytes.len()))
         .sum();
-    if unread <= MANY_UNREAD && bytes <= MANY_BYTES {
+    if !reads_many(pending) && bytes <= MANY_BYTES {
         return Ok(vec![part(pending)?]);
     }
     let chunks: Vec<&[Pending<'s>]> = pending.chunks(FILES_A_PART).collect();
