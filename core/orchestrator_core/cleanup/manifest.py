@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from orchestrator_core.cleanup.age_clock import AgeClock, Reading
 from orchestrator_core.cleanup.entries import Entry, Kind, Quarantined
 from orchestrator_core.errors import CleanupError
+from orchestrator_core.runtime.sqlite_busy import when_free
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -320,7 +321,7 @@ class Manifest:
         )
         try:
             # A record that a power failure takes back costs nothing: its file stays for good.
-            database.execute("PRAGMA journal_mode = WAL")
+            when_free(lambda: database.execute("PRAGMA journal_mode = WAL"), _BUSY_S)
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("PRAGMA wal_autocheckpoint = 32")
             database.execute("PRAGMA journal_size_limit = 0")

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from orchestrator_core.errors import ContentsUnavailable
+from orchestrator_core.runtime.sqlite_busy import when_free
 from orchestrator_core.workspace.text_file import sha256
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class ContentStore:
             self._file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
         try:
-            database.executescript(_SCHEMA)
+            when_free(lambda: database.executescript(_SCHEMA), _BUSY_S)
         except sqlite3.Error:
             database.close()
             raise

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -174,3 +175,18 @@ def test_many_processes_open_and_fill_one_store_at_the_same_moment(tmp_path: Pat
         for n in range(20):
             assert store.get(sha256(f"{n}".encode())) is not None
             assert all(store.get(sha256(f"p{p} {n}".encode())) is not None for p in range(6))
+
+
+def test_a_store_can_be_made_by_many_at_one_moment(tmp_path: Path) -> None:
+    makers = 6
+    with ThreadPoolExecutor(makers) as pool:
+        for number in range(20):
+            together = threading.Barrier(makers)
+
+            def make(folder: Path, together: threading.Barrier = together) -> str:
+                together.wait(10)
+                with ContentStore(folder) as store:
+                    return store.put(b"text")
+
+            digests = list(pool.map(make, [tmp_path / str(number)] * makers))
+            assert set(digests) == {sha256(b"text")}
