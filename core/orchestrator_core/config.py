@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
+from orchestrator_core.decoding import LEARNING
 from orchestrator_core.records import Mode
 from orchestrator_core.safety import (
     BudgetLimits,
@@ -239,6 +240,15 @@ def load(
     Returns:
         Valid settings, and what was wrong on the way.
     """
+    with LEARNING:
+        settings, invalid = _load(root, editor, person)
+    flags = flags_from_environment(environment, settings.flags)
+    return msgspec.structs.replace(settings, flags=flags), invalid
+
+
+def _load(
+    root: Path | None, editor: Mapping[str, Any] | None, person: Path | None
+) -> tuple[Settings, list[InvalidSetting]]:
     invalid: list[InvalidSetting] = []
     merged: dict[str, Any] = {}
     cautions: list[dict[str, Any]] = []
@@ -253,8 +263,7 @@ def load(
     settings = msgspec.convert(merged, Settings)
     for cautious in cautions:
         settings = _tightened(settings, cautious)
-    flags = flags_from_environment(environment, settings.flags)
-    return msgspec.structs.replace(settings, flags=flags), invalid
+    return settings, invalid
 
 
 def files_that_set(root: Path, key: str) -> list[str]:

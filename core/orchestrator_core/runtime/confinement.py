@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.decoding import decode
 from orchestrator_core.errors import Unconfined
 from orchestrator_core.redaction import names_secret
 
@@ -100,7 +101,7 @@ class Confinement:
         argv = [str(self._program), "confine", "--status"]
         try:
             answer = subprocess.run(argv, capture_output=True, timeout=_STATUS_S, check=True)
-            return msgspec.json.decode(answer.stdout, type=ConfinementStatus)
+            return decode(answer.stdout, ConfinementStatus)
         except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
             logger.warning("commands cannot be confined: %s", error)
             return ConfinementStatus()

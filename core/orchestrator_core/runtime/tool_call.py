@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from orchestrator_core.decoding import decode
 from orchestrator_core.errors import ToolError, ToolRejected
 from orchestrator_core.runtime.future import Future
 
@@ -87,13 +88,13 @@ class Call(Generic[T]):
 
 def decode_result(result_type: type[T], raw: Raw) -> T:
     """What a tool returned, from the answer to ``tools/call``."""
-    result = msgspec.json.decode(raw, type=_CallResult)
+    result = decode(raw, _CallResult)
     if result.is_error or not result.structured_content:
         text = " ".join(part.text for part in result.content)
         raise ToolRejected(text or "the tool answered without a result")
-    return msgspec.json.decode(result.structured_content, type=result_type)
+    return decode(result.structured_content, result_type)
 
 
 def decode_tools(raw: Raw) -> tuple[ToolInfo, ...]:
     """The tools, from the answer to ``tools/list``."""
-    return msgspec.json.decode(raw, type=_ToolList).tools
+    return decode(raw, _ToolList).tools

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
+from orchestrator_core.decoding import decode
 from orchestrator_core.runtime.tool_process import encode
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Member:
         While it works it must be found so twice in a row, since calls take memory, too. As
         :meth:`check_memory`, for the process's own thread.
         """
-        held = None if status.error else msgspec.json.decode(status.result, type=_Status)
+        held = None if status.error else decode(status.result, _Status)
         self.held_bytes = held.held_bytes if held else 0
         large = self._grown_bytes() > limit_bytes
         before, self._was_large = self._was_large, large

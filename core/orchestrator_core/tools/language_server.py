@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.decoding import decode
 from orchestrator_core.errors import (
     ToolCrashed,
     ToolError,
@@ -257,7 +258,7 @@ class LanguageServer:
                     writer.finish()
             writer.send(_frame(self._initialize()))
             for body in _frames(cast("io.FileIO", child.stdout)):
-                self._handle(msgspec.json.decode(body, type=_Message), writer)
+                self._handle(decode(body, _Message), writer)
         except (msgspec.DecodeError, ValueError) as error:
             problem = f"sent what is not a message ({error})"
         with self._lock:
@@ -296,7 +297,7 @@ class LanguageServer:
             if message.id is not None:
                 writer.send(_frame({"id": message.id, **self._reply(message)}))
             elif message.method == "window/showMessage":
-                shown = msgspec.json.decode(message.params, type=_Shown)
+                shown = decode(message.params, _Shown)
                 if shown.type == _ERROR:
                     self._complaints.append(shown.message)
             else:
@@ -314,7 +315,7 @@ class LanguageServer:
         """The handshake is answered: send what waited for it."""
         if message.error is not None:
             raise ValueError(f"no to the handshake: {message.error.message}")
-        server = msgspec.json.decode(message.result, type=_InitializeResult)
+        server = decode(message.result, _InitializeResult)
         self.encoding = server.capabilities.position_encoding
         with self._lock:
             writer.send(_frame({"method": "initialized", "params": {}}))
@@ -329,7 +330,7 @@ class LanguageServer:
         """What the server's own requests are answered with."""
         match message.method:
             case "workspace/configuration":
-                asked = msgspec.json.decode(message.params, type=_ConfigurationParams)
+                asked = decode(message.params, _ConfigurationParams)
                 return {"result": [self._configuration.get(i.section or "") for i in asked.items]}
             case "workspace/workspaceFolders":
                 return {"result": [{"uri": self._root.as_uri(), "name": self._root.name}]}
@@ -365,7 +366,7 @@ class _Request:
             self.future.set_exception(ToolRejected(error.message, error.code, error.data))
             return
         try:
-            self.future.set_result(msgspec.json.decode(message.result, type=self.result_type))
+            self.future.set_result(decode(message.result, self.result_type))
         except msgspec.DecodeError as error:
             self.future.set_exception(
                 ToolError(f"{self.method} was answered in a form that was not expected: {error}")

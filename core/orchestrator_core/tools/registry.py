@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.decoding import LEARNING
 from orchestrator_core.errors import ToolRejected, ToolTimeout
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ def local_tool(
 
     async def run(arguments: Mapping[str, object]) -> object:
         try:
-            given = msgspec.convert(arguments, arguments_type)
+            with LEARNING:
+                given = msgspec.convert(arguments, arguments_type)
         except msgspec.ValidationError as error:
             raise ToolRejected(f"{name}: {error}") from error
         return msgspec.to_builtins(await call(given))

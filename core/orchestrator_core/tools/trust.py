@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.decoding import decode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -94,7 +96,7 @@ class TrustStore:
 
     def _read(self) -> _Store:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Store)
+            return decode(self._path.read_bytes(), _Store)
         except FileNotFoundError:
             return _Store()
         except (OSError, msgspec.DecodeError) as error:
