@@ -25,7 +25,7 @@ from orchestrator_core.agents.chat import (
 from orchestrator_core.errors import AgentError, ContextOverflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from orchestrator_core.agents.budget import Budget
     from orchestrator_core.agents.model_gate import ModelGate
@@ -164,8 +164,3 @@ def _shortened(result: ToolResult) -> ToolResult:
         return result
     head = result.text[: _SHORT // 2]
     return msgspec.structs.replace(result, text=f"{head}\n{_LEFT_OUT}")
-
-
-def told_of(messages: Sequence[str]) -> str:
-    """Paragraphs of a prompt; empty ones are left out."""
-    return "\n\n".join(text.strip() for text in messages if text.strip())

@@ -60,7 +60,7 @@ PATHS = {
     "absolute": "/etc/passwd",
     "absolute beside the workspace": "{outside}/secret",
     "a name that begins like the workspace": "{root}-other/secret",
-    "home is no shorthand": "../../../../../../../root/.ssh/id_rsa",
+    "home is no shorthand": "../../../../../../../home/ada/.ssh/id_rsa",
     "NUL in the name": "src/a.py\0/etc/passwd",
     "slashes": "src//..//..//outside//secret",
     "dots": "./././../outside/secret",
