@@ -238,7 +238,8 @@ class Commander:
                 self._running[task_id] = running
             case StopTask(task_id):
                 if (running := self._running.get(task_id)) is not None:
-                    running.cancel()
+                    # Behind its first turn: cancelled before that, it would never say that it ended.
+                    asyncio.get_running_loop().call_soon(running.cancel)
             case SkipTask(task_id, reason):
                 self._finish_task(task_id, TaskState.CANCELLED, reason)
             case FinishMission():
