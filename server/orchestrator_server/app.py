@@ -11,6 +11,7 @@ from orchestrator_core import __version__
 from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
+from orchestrator_server.features.code_actions import CodeActions
 from orchestrator_server.features.plan_file import PlanFiles
 from orchestrator_server.features.plan_requests import PlanRequests
 from orchestrator_server.lifecycle import kill_children, run
@@ -62,7 +63,11 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     commands = Commands(session, bars)
     plans = PlanFiles(session)
     commands.register(server)
-    PlanRequests(server, plans).register()
+    requests = PlanRequests(server, plans)
+    requests.register()
+    actions = CodeActions(server)
+    actions.add(requests.code_actions)
+    actions.register()
     _register_lifecycle(server, session, commands, plans)
     _register_documents(server, session, plans)
 

@@ -29,7 +29,6 @@ ANSWERS: dict[str, tuple[str, object]] = {
         lsp.CompletionOptions(trigger_characters=list(_TRIGGERS)),
     ),
     lsp.TEXT_DOCUMENT_CODE_LENS: ("lenses", None),
-    lsp.TEXT_DOCUMENT_CODE_ACTION: ("code_actions", None),
     lsp.TEXT_DOCUMENT_INLAY_HINT: ("hints", None),
 }
 """Each request with the method of :class:`PlanLanguage` that answers it, and its options."""
@@ -47,6 +46,10 @@ class PlanRequests:
         """Register every request with the server."""
         for method, (name, options) in ANSWERS.items():
             self._register(method, name, options)
+
+    async def code_actions(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        """What can be done with the plan and its tasks at a range."""
+        return await self._answers().code_actions(params)
 
     def _register(self, method: str, name: str, options: object) -> None:
         @self._server.feature(method, options)
