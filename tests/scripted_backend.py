@@ -51,8 +51,9 @@ class ScriptedBackend:
         assert request.plan is not None
         return request.plan
 
-    async def divide(self, task: Task) -> tuple[Task, ...]:
+    async def divide(self, task: Task, mission_id: str) -> tuple[Task, ...]:
         """As the test has it; by default nothing is divided."""
+        del mission_id
         return self._divide(task) if self._divide else ()
 
     async def perform(self, context: TaskContext) -> Outcome:

@@ -71,8 +71,9 @@ class VerbPlanner:
             changed = changed or not isinstance(verb, Check | Format | Fix)
         return plan
 
-    async def divide(self, task: Task) -> tuple[Task, ...]:
+    async def divide(self, task: Task, mission_id: str) -> tuple[Task, ...]:
         """One part for each step, or for each statement of a single step, in their order."""
+        del mission_id  # it costs nothing
         texts = [step.text for step in task.steps] or [task.title]
         if len(texts) == 1:
             texts = [describe(statement.verb) for statement in parse_task(texts[0])]

@@ -50,14 +50,14 @@ class ModelPlanner:
         said = f"The request:\n\n{request.text.strip()}"
         return await self._write(said, request.mission_id)
 
-    async def divide(self, task: Task) -> tuple[Task, ...]:
+    async def divide(self, task: Task, mission_id: str) -> tuple[Task, ...]:
         """Split a task, or leave it whole; see :class:`~mission.agent.Planner`."""
         said = (
             "One task of a plan may be too large for one Worker. Write a plan for it alone, whose "
             "tasks change no other files than it may; a plan of one task leaves it whole.\n\n"
             f"{described(task)}"
         )
-        parts = (await self._write(said, "")).tasks
+        parts = (await self._write(said, mission_id)).tasks
         return parts if len(parts) > 1 else ()
 
     async def _write(self, said: str, mission_id: str) -> Plan:

@@ -104,8 +104,12 @@ class Planner(Protocol):
         """What is wrong with the text of a plan's step, or None."""
         ...
 
-    async def divide(self, task: Task) -> tuple[Task, ...]:
+    async def divide(self, task: Task, mission_id: str) -> tuple[Task, ...]:
         """The tasks that together do what ``task`` is to do; asked in mode ``fractal`` only.
+
+        Args:
+            task: a task of the mission that has not begun.
+            mission_id: the mission whose budget it is charged to.
 
         Returns:
             Empty where it is better done as one. Ids, and ``depends`` that name them, are the

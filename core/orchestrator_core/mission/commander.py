@@ -277,7 +277,7 @@ class Commander:
         if request.mode is not Mode.FRACTAL or task.parts or begun or task.depth >= limits.depth:
             return False
         async with self._engine.concurrency.acquire(role="planner", backend=self._backend.name):
-            proposed = await self._backend.planner.divide(task)
+            proposed = await self._backend.planner.divide(task, self._mission.id)
         plan = self._mission.state.plan
         if not proposed or plan is None:
             return False

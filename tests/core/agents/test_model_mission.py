@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_core.events import TaskStarted
-from orchestrator_core.records import MissionStatus, TaskState
+from orchestrator_core.records import MissionStatus, Mode, TaskState
 from orchestrator_core.safety import Effect, PermissionRule
 from scripted_backend import Recorder
 from scripted_model import call, rule, say
@@ -305,3 +305,20 @@ async def test_a_model_is_no_part_of_a_plan_in_the_verb_language(scripted: Scrip
         assert process.requests == []
     assert report.status is MissionStatus.DONE, report.reason
     assert mission.request.backend == "builtin"
+
+
+async def test_what_dividing_a_task_costs_is_the_missions(scripted: Scripted) -> None:
+    parts = PLAN.replace("### T1", "### T0").replace("app.py", "notes.md") + "### T1: b\n- [ ] b\n"
+    rules = (
+        rule(say(parts), match=(*PLANNER, "One task of a plan may be too large", "Task T1:")),
+        rule(say(PLAN), match=PLANNER, again=True),  # of one task: the parts stay whole
+        rule(say("Nothing to do."), match=WORKER, again=True),
+    )
+    async with scripted(*rules) as (engine, process):
+        request = engine.request("teach the app to greet", mode=Mode.FRACTAL)
+        report = await asyncio.wait_for((await engine.start(request)).wait(), 40)
+        asked = len(process.requests)
+    assert [task.id for task in report.tasks] == ["T1", "T1/T0", "T1/T1"]
+    spent = report.stats["spent"]
+    assert isinstance(spent, dict)
+    assert spent["requests"] == asked == 6  # planned, divided, asked of both parts, done twice
