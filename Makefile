@@ -7,7 +7,7 @@ RUST := core/tool-server
 RUST_SOURCES := $(shell find $(RUST)/src -name '*.rs' 2>/dev/null) $(RUST)/Cargo.toml $(RUST)/Cargo.lock $(RUST)/build_hook.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check setup soak bench lock format clean help
+.PHONY: demo test check setup soak bench lock format clean help test-vscode check-vscode
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,5 +60,29 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml $(RUST_SOURCES)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+EXTENSION := client-vscode
+EXTENSION_SOURCES := $(wildcard $(EXTENSION)/*.md $(EXTENSION)/*.json $(EXTENSION)/esbuild.mjs $(EXTENSION)/src/* $(EXTENSION)/media/*)
+VSCODE := build/vscode
+
+check-vscode: $(EXTENSION)/node_modules/.installed ## Types, lint and unit tests of the VS Code extension (needs Node.js)
+	@cd $(EXTENSION) && npm run --silent check && npm run --silent test
+
+test-vscode: setup check-vscode $(EXTENSION)/opencode-orchestrator.vsix $(VSCODE)/.installed ## Use the packed extension in a real VS Code (needs Node.js and Chromium)
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || { echo "Chromium is missing: apt-get install chromium fonts-dejavu-core, or name it in CHROMIUM"; exit 1; }
+	@SCREENSHOTS="$${SCREENSHOTS:-$(VSCODE)-screenshots}" VSCODE_TOOLS="$(CURDIR)/$(VSCODE)" \
+	  $(VSCODE)/node_modules/.bin/node --test --test-concurrency=1 --test-reporter=spec 'tests/vscode/*.test.mjs'
+
+$(EXTENSION)/node_modules/.installed: $(EXTENSION)/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed for the VS Code extension"; exit 1; }
+	@cd $(EXTENSION) && npm ci --silent
+	@touch $@
+
+$(EXTENSION)/opencode-orchestrator.vsix: $(EXTENSION)/node_modules/.installed $(EXTENSION_SOURCES)
+	@cd $(EXTENSION) && npm run --silent bundle && npm run --silent vsix
+
+$(VSCODE)/.installed: tests/vscode/package-lock.json tests/vscode/setup.sh
+	@sh tests/vscode/setup.sh $(VSCODE)
+	@touch $@
+
 clean: ## Remove what was built
-	rm -rf $(VENV) $(RUST)/target client-vscode/node_modules client-vscode/dist
+	rm -rf $(VENV) $(RUST)/target $(EXTENSION)/node_modules $(EXTENSION)/dist $(VSCODE) $(VSCODE)-screenshots

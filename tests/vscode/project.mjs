@@ -1,0 +1,68 @@
+// The small project that the tests work in, and what they look at beside the window.
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, readdir, readlink, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+
+export const FILES = {
+  "app/__init__.py": "",
+  "app/first.py": '"""First."""\n\n\ndef foo(value: int) -> int:\n    """Add one."""\n    return value + 1\n',
+  "app/second.py": '"""Second."""\n\nfrom app.first import foo\n\n\ndef twice(value: int) -> int:\n    """Add two."""\n    return foo(foo(value))\n',
+  "app/third.py": '"""Third."""\n\n\ndef alone() -> int:\n    """Give one."""\n    return 1\n',
+  "notes.md": "Call foo twice.\n",
+};
+export const RENAME = String.raw`replace /\bfoo\b/ -> bar in **/*.py`;
+export const RENAMED = { ...FILES };
+for (const name of Object.keys(FILES).filter((name) => name.endsWith(".py"))) {
+  RENAMED[name] = FILES[name].replaceAll("foo", "bar");
+}
+
+/** A folder with FILES, removed after the tests of the suite. */
+export async function project() {
+  const folder = await mkdtemp(join(tmpdir(), "project-"));
+  for (const [name, content] of Object.entries(FILES)) {
+    await mkdir(join(folder, name, ".."), { recursive: true });
+    await writeFile(join(folder, name), content);
+  }
+  return folder;
+}
+
+export const remove = (folder) => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+
+/** Waits until `check` answers true. */
+export async function until(check) {
+  const deadline = Date.now() + 20_000;
+  while (!(await check())) {
+    assert.ok(Date.now() < deadline, "it did not happen within 20 s");
+    await sleep(100);
+  }
+}
+
+/** Waits until the files on disk have these texts. */
+export async function assertFiles(folder, expected) {
+  const read = async () => {
+    const names = Object.keys(expected);
+    const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
+    return Object.fromEntries(names.map((name, index) => [name, texts[index]]));
+  };
+  await until(async () => isDeepStrictEqual(await read(), expected)).catch(() => undefined);
+  assert.deepEqual(await read(), expected);
+}
+
+/** Ids of the server's processes that work in the folder. */
+export async function serversIn(folder, program) {
+  const ids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(
+    ids.map(async (id) => {
+      try {
+        const command = await readFile(`/proc/${id}/cmdline`, "utf8");
+        return command.includes(program) && (await readlink(`/proc/${id}/cwd`)) === folder;
+      } catch {
+        return false; // it ended meanwhile, or is not ours to look at
+      }
+    }),
+  );
+  return ids.filter((_, index) => found[index]);
+}
