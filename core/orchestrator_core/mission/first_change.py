@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core.errors import EditError, WorkspaceError
-from orchestrator_core.mission.undo import standing_edits
+from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.workspace import text_file
 
 if TYPE_CHECKING:

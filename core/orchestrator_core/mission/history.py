@@ -12,9 +12,9 @@ from orchestrator_core.events import (
     MissionFinished,
     MissionUndone,
 )
+from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.mission.task_reports import TaskReports
-from orchestrator_core.mission.undo import standing_edits
 from orchestrator_core.records import MissionStatus, TaskReport
 
 if TYPE_CHECKING:

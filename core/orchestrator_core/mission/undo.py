@@ -19,14 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core.errors import EditError, WorkspaceError
-from orchestrator_core.events import (
-    EditsApplied,
-    EditsIntended,
-    EditsReverted,
-    MissionAccepted,
-    MissionUndone,
-    TaskStarted,
-)
+from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.workspace import text_file
 from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.edits import Change, merge3
@@ -35,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.standing import StandingEdits
     from orchestrator_core.records import FileChange
     from orchestrator_core.workspace.content_store import ContentStore
     from orchestrator_core.workspace.documents import Document, Workspace
@@ -78,70 +72,6 @@ def plan_undo(
             for change in reversed(edits.changes):
                 undo.take_back(change, edits)
     return UndoPlan(undo.draft.changes(), tuple(undo.unrestored))
-
-
-class StandingEdits(Struct):
-    """Edits of a task that were made, or may have been, and that nobody took back.
-
-    Attributes:
-        applied: whether the journal says that they were made.
-        superseded: whether the task was begun again without them, as far as is known.
-    """
-
-    task_id: str
-    changes: tuple[FileChange, ...]
-    applied: bool = False
-    superseded: bool = False
-
-
-def standing_edits(events: Iterable[AnyEvent]) -> list[StandingEdits]:
-    """What an undo has to look at, in order. ``events`` are of one mission."""
-    standing: list[StandingEdits] = []
-    open_intents: dict[str, StandingEdits] = {}
-    for event in events:
-        match event:
-            case MissionAccepted(dry_run=True):
-                return []
-            case TaskStarted():
-                if event.task_id in open_intents:
-                    open_intents.pop(event.task_id).superseded = True
-            case EditsIntended():
-                if event.task_id in open_intents:
-                    open_intents[event.task_id].superseded = True
-                edits = StandingEdits(event.task_id, event.changes)
-                open_intents[event.task_id] = edits
-                standing.append(edits)
-            case EditsApplied():
-                edits = open_intents.pop(event.task_id, None)
-                if edits is None or edits.changes != event.changes:
-                    edits = StandingEdits(event.task_id, event.changes)
-                    standing.append(edits)
-                edits.applied = True
-            case EditsReverted():
-                standing = _left_by(event, standing)
-                open_intents = {e.task_id: e for e in standing if not (e.applied or e.superseded)}
-            case MissionUndone():
-                standing = []  # what could not be restored was told, and the person let it be
-            case _:
-                pass
-    return standing
-
-
-def _left_by(event: EditsReverted, standing: Iterable[StandingEdits]) -> list[StandingEdits]:
-    """What still stands after edits were taken back: others', and what could not be restored."""
-    left: list[StandingEdits] = []
-    for edits in standing:
-        if event.task_id in ("", edits.task_id):
-            changes = tuple(
-                change
-                for change in edits.changes
-                if any(note.startswith(f"{change.path}: ") for note in event.unrestored)
-            )
-            if not changes:
-                continue
-            edits.changes = changes
-        left.append(edits)
-    return left
 
 
 class _Undo:
