@@ -392,11 +392,14 @@ class Orchestrator:
             told.append(
                 MissionUndone(mission_id=reverted.mission_id, unrestored=reverted.unrestored)
             )
-        for place, event in enumerate(told, events[-1].sequence + 1):
+        for event in told:
+            place = events[-1].sequence + 1
             placed = msgspec.structs.replace(event, sequence=place, at=time.time())
             self._services.engine.listener.on_event(placed)
             await self._services.engine.record(placed)
-        self._services.overviews.forget()
+            events.append(placed)
+        undone = await self._services.engine.pool.submit(history.overview, events)
+        self._services.overviews.ended(undone)
         return UndoReport(
             mission=reverted.mission_id,
             files_restored=tuple(change.new_path or change.path for change in reverted.changes),
@@ -502,7 +505,8 @@ class Orchestrator:
 
     def _begin(self, mission: Mission, backend: Backend, plan: Plan | Planning | None) -> None:
         self._missions[mission.id] = mission
-        self._services.overviews.began(mission.id)
+        if not mission.request.dry_run:
+            self._services.overviews.began(mission.id)
         conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
         self._conducting.add(conducting)
         conducting.add_done_callback(self._conducting.discard)
@@ -521,7 +525,7 @@ class Orchestrator:
             diff = await services.diff(commander.rehearsal) if commander.rehearsal else ""
         except BaseException as error:
             self._missions.pop(mission.id, None)
-            services.overviews.forget()
+            services.overviews.lost(mission.id)
             mission.crash(error)
             raise
         self._missions.pop(mission.id, None)
@@ -546,8 +550,7 @@ class Orchestrator:
         overviews = self._services.overviews
         if (kept := overviews.kept) is not None:
             return kept
-        running = frozenset(self._missions)
-        return await self._services.engine.pool.submit(overviews.read, running)
+        return await self._services.engine.pool.submit(overviews.read)
 
     async def _journalled(self) -> tuple[AnyEvent, ...]:
         return await self._services.engine.pool.submit(self._services.journalled)

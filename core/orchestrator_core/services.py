@@ -9,6 +9,7 @@ or a mistake leaves no trace in the workspace, and a server that does nothing ke
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
@@ -24,7 +25,7 @@ from orchestrator_core.cleanup.files import record
 from orchestrator_core.cleanup.manifest import Manifest
 from orchestrator_core.cleanup.scheduler import CleanupScheduler
 from orchestrator_core.config import SETTINGS_FILES
-from orchestrator_core.errors import ToolUnavailable
+from orchestrator_core.errors import JournalError, ToolUnavailable
 from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from orchestrator_core.workspace.draft import Draft
 
     ApplierFactory = Callable[[Workspace, Applier], Applier]
+
+log = logging.getLogger(__name__)
 
 
 def beside_python(name: str) -> Path | None:
@@ -237,8 +240,16 @@ class Services:
         aside = self._journal.open()
         if aside is not None:
             record(self.manifest, aside, Kind.HISTORY)
+        self._read_overviews()
         self.on_owned()
         return aside
+
+    def _read_overviews(self) -> None:
+        """Read what ``status`` tells of missions before one runs; whoever asks is told of errors."""
+        try:
+            self.overviews.read()
+        except JournalError as error:
+            log.warning("what earlier missions did cannot be told: %s", error)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take changed settings; pools keep their size until the next start."""

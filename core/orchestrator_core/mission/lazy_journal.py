@@ -39,7 +39,7 @@ class LazyJournal:
         strings: what the ids in events are shared through.
 
     Attributes:
-        on_forgotten: called, in any thread, when missions were dropped from the journal.
+        on_forgotten: called, in any thread, with the missions that were dropped from the journal.
     """
 
     def __init__(self, folder: Path, strings: StringPool | None = None) -> None:
@@ -47,7 +47,7 @@ class LazyJournal:
         self._folder = folder
         self._lock = threading.Lock()
         self._journal: Journal | None = None
-        self.on_forgotten: Callable[[], None] = lambda: None
+        self.on_forgotten: Callable[[Sequence[str]], None] = lambda _: None
 
     def open(self) -> Path | None:
         """Become the one that writes; repeating it does nothing.
@@ -126,7 +126,7 @@ class LazyJournal:
         self.open()
         assert self._journal is not None
         self._journal.forget(missions)
-        self.on_forgotten()
+        self.on_forgotten(missions)
 
     def owner(self) -> int | None:
         """The live process that writes to the journal now, if there is one."""

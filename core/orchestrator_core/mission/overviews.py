@@ -17,37 +17,42 @@ if TYPE_CHECKING:
 class Overviews:
     """The missions in a journal. Safe from any thread; reading blocks on the disk.
 
-    While this process is the one that writes, only its own missions change, so that what was read
-    is kept, and kept up, until :meth:`forget`: to read a large mission again takes seconds.
+    While this process is the one that writes, only its own missions change. What was read is kept,
+    and kept up, so that nothing need be read while a mission runs: a reader would then wait for
+    the thousands of events that are being written.
     """
 
     def __init__(self, journal: LazyJournal) -> None:
         self._journal = journal
         self._lock = threading.Lock()
         self._kept: list[MissionOverview] | None = None
+        self._running: set[str] = set()
         self._changes = 0
-        journal.on_forgotten = self.forget
-
-    def forget(self) -> None:
-        """A mission was undone, or ended in a way that is not known: read again the next time."""
-        with self._lock:
-            self._kept = None
-            self._changes += 1
+        journal.on_forgotten = self.forgotten
 
     def began(self, mission_id: str) -> None:
         """A mission runs from now on, perhaps one that is known from before."""
         with self._lock:
-            self._changes += 1
-            if self._kept is not None:
-                self._kept = [each for each in self._kept if each.mission != mission_id]
+            self._running.add(mission_id)
+            self._change([], without=(mission_id,))
 
     def ended(self, mission: MissionOverview) -> None:
-        """A mission of this process has ended as its last event says."""
+        """A mission has ended as its last event says, or something of it was undone."""
         with self._lock:
+            self._running.discard(mission.mission)
+            self._change([mission], without=(mission.mission,))
+
+    def lost(self, mission_id: str) -> None:
+        """A mission ended in a way that is not known: all is read again the next time."""
+        with self._lock:
+            self._running.discard(mission_id)
             self._changes += 1
-            if self._kept is not None:
-                found = [mission, *self._kept]
-                self._kept = sorted(found, key=lambda each: each.started_at, reverse=True)
+            self._kept = None
+
+    def forgotten(self, missions: Collection[str]) -> None:
+        """Missions are not in the journal any more."""
+        with self._lock:
+            self._change([], without=missions)
 
     @property
     def kept(self) -> list[MissionOverview] | None:
@@ -55,8 +60,8 @@ class Overviews:
         with self._lock:
             return self._kept
 
-    def read(self, running: Collection[str]) -> list[MissionOverview]:
-        """Those that are not ``running`` here, the newest first.
+    def read(self) -> list[MissionOverview]:
+        """Those that do not run here, the newest first.
 
         Raises:
             JournalDamaged: an event cannot be read.
@@ -65,7 +70,7 @@ class Overviews:
         with self._lock:
             if self._kept is not None:
                 return self._kept
-            changes = self._changes
+            changes, running = self._changes, frozenset(self._running)
         found = [
             overview(list(self._journal.events(summary.mission_id)))
             for summary in self._journal.missions()
@@ -75,3 +80,9 @@ class Overviews:
             if self._journal.is_open and changes == self._changes:
                 self._kept = found
         return found
+
+    def _change(self, added: list[MissionOverview], without: Collection[str]) -> None:
+        self._changes += 1
+        if self._kept is not None:
+            found = [*added, *(each for each in self._kept if each.mission not in without)]
+            self._kept = sorted(found, key=lambda each: each.started_at, reverse=True)

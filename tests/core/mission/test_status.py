@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from orchestrator_core.mission import history
+from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.mission.task_reports import TaskReports, task_reports
 from orchestrator_core.records import MissionStatus, Task, TaskState
@@ -12,6 +15,7 @@ from scripted_backend import Recorder, orchestrator, request_for
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import NoReturn
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.mission.history import MissionOverview
@@ -65,3 +69,39 @@ async def test_asking_at_every_event_and_asking_once_tell_the_same(tmp_path: Pat
         asked = reports.all(state)
     assert asked == task_reports(state, recorder.events)
     assert len(asked) == 5
+
+
+async def test_status_reads_nothing_while_a_mission_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would wait for all that the mission writes meanwhile."""
+    root = tmp_path / "tree"
+    root.mkdir()
+    seen: list[list[MissionStatus]] = []
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("the journal was read")
+
+    async def statuses() -> list[MissionStatus]:
+        with monkeypatch.context() as patch:
+            patch.setattr(LazyJournal, "missions", refuse)
+            patch.setattr(LazyJournal, "events", refuse)
+            return [mission.status for mission in await engine.status()]
+
+    async def act(context: TaskContext) -> None:
+        context.draft.write(f"{context.task.id}.txt", "done\n")
+        if context.task.id == "later":
+            seen.append(await statuses())
+            await engine.undo(earlier.id)
+            seen.append(await statuses())
+
+    async with orchestrator(root, act) as engine:
+        earlier = await engine.start(request_for(Task("earlier", "")))
+        await earlier.wait()
+    async with orchestrator(root, act) as engine:
+        report = await (await engine.start(request_for(Task("later", "")))).wait()
+        assert report.status is MissionStatus.DONE, report.reason
+        seen.append(await statuses())
+
+    running, done, undone = MissionStatus.RUNNING, MissionStatus.DONE, MissionStatus.UNDONE
+    assert seen == [[running, done], [running, undone], [done, undone]]
