@@ -1,8 +1,9 @@
 """Group commit: many threads add rows, one thread writes them to SQLite in groups.
 
 What has gathered while one group went to the disk is the next group. A group is one transaction
-and one sync of the disk, however many rows it has: under load the sync's cost is shared, and an
-idle writer writes a single row at once.
+and one sync of the disk, however many events it has: under load the sync's cost is shared, and an
+idle writer writes a single event at once. Neighbouring events of one mission share a row, too,
+which takes a fraction of the time and of the space that a row each would.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator_core.errors import JournalError
-from orchestrator_core.mission.journal_file import translated
+from orchestrator_core.mission.journal_file import MILESTONES, SEVERAL, translated
 from orchestrator_core.runtime.future import Future
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 3
 _RETRY_S = 0.05
 _COMPRESS_BYTES = 2048
-_ROWS_AT_ONCE = 128  # four values each: well below the 999 that any SQLite takes
+_COMPRESS_LEVEL = 3  # a third of the usual level's time, for a few percent more bytes
+_ROW_EVENTS = 128
 
 
 Row: TypeAlias = tuple[str, int, str, bytes]
@@ -153,15 +155,9 @@ class GroupWriter:
 def _insert(database: sqlite3.Connection, rows: list[Row]) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
-        # SQLite runs without the GIL, but takes it back after each statement, against all other
-        # threads: few statements with many rows each keep out of their way.
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            values: list[object] = []
-            part = rows[start : start + _ROWS_AT_ONCE]
-            for mission, sequence, kind, body in part:
-                packed = zlib.compress(body) if len(body) > _COMPRESS_BYTES else body
-                values += (mission, sequence, kind, packed)
-            database.execute(_INSERTS[len(part)], values)
+        database.executemany(
+            "INSERT INTO events (mission, sequence, kind, body) VALUES (?, ?, ?, ?)", _shared(rows)
+        )
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
@@ -169,7 +165,22 @@ def _insert(database: sqlite3.Connection, rows: list[Row]) -> None:
         raise
 
 
-_INSERTS = [  # by the number of rows
-    f"INSERT INTO events (mission, sequence, kind, body) VALUES {', '.join(['(?, ?, ?, ?)'] * n)}"  # noqa: S608 - made of constants alone
-    for n in range(_ROWS_AT_ONCE + 1)
-]
+def _shared(rows: list[Row]) -> list[Row]:
+    """The rows with neighbours of one mission made into one; what is looked for by its kind stays."""
+    shared: list[Row] = []
+    start = 0
+    while start < len(rows):
+        mission, sequence, kind, body = rows[start]
+        end = start + 1
+        if kind not in MILESTONES:
+            last = min(len(rows), start + _ROW_EVENTS)
+            while end < last and rows[end][0] == mission and rows[end][2] not in MILESTONES:
+                end += 1
+        if end - start > 1:
+            sequence, kind = rows[end - 1][1], SEVERAL
+            body = b"[%b]" % b",".join([row[3] for row in rows[start:end]])
+        if len(body) > _COMPRESS_BYTES:
+            body = zlib.compress(body, _COMPRESS_LEVEL)
+        shared.append((mission, sequence, kind, body))
+        start = end
+    return shared

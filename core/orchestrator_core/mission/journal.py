@@ -38,6 +38,7 @@ _KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
+_decode_several = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
 class Journal:
@@ -154,7 +155,8 @@ class Journal:
         query, values = "SELECT id, body FROM events", ()
         if mission_id is not None:
             query, values = f"{query} WHERE mission = ?", (mission_id,)
-        return tuple(self._decoded(row, body) for row, body in self._select(query, values))
+        rows = self._select(query, values)
+        return tuple(event for row, body in rows for event in self._decoded(row, body))
 
     def missions(self) -> tuple[MissionSummary, ...]:
         """What missions there are, the newest first; reads only their beginnings and ends.
@@ -167,7 +169,7 @@ class Journal:
         rows = self._select(
             "SELECT id, body FROM events WHERE kind IN ('accepted', 'done', 'undone') ORDER BY id"
         )
-        return summaries(self._decoded(row, body) for row, body in rows)
+        return summaries(event for row, body in rows for event in self._decoded(row, body))
 
     def prune(self, limit_bytes: int, *, keep: Iterable[str] = ()) -> tuple[str, ...]:
         """Forget the oldest missions until the journal fits into ``limit_bytes``.
@@ -285,18 +287,21 @@ class Journal:
             except sqlite3.Error as error:
                 raise journal_file.translated(error, self._file) from error
 
-    def _decoded(self, row: int, body: bytes) -> AnyEvent:
+    def _decoded(self, row: int, body: bytes) -> list[AnyEvent]:
+        """The events of a row."""
         try:
-            event = _decode(zlib.decompress(body) if body[:1] == b"x" else body)
+            text = zlib.decompress(body) if body[:1] == b"x" else body
+            events = _decode_several(text) if text[:1] == b"[" else [_decode(text)]
         except (msgspec.MsgspecError, zlib.error) as error:
             raise journal_file.damaged(self._file, f"event {row}: {error}") from error
-        # Nobody has seen the event yet: to change it is part of making it.
+        # Nobody has seen the events yet: to change them is part of making them.
         intern = self._strings.intern
-        force_setattr(event, "mission_id", intern(event.mission_id))
-        task_id: str | None = getattr(event, "task_id", None)
-        if task_id is not None:
-            force_setattr(event, "task_id", intern(task_id))
-        return event
+        for event in events:
+            force_setattr(event, "mission_id", intern(event.mission_id))
+            task_id: str | None = getattr(event, "task_id", None)
+            if task_id is not None:
+                force_setattr(event, "task_id", intern(task_id))
+        return events
 
 
 def _make_folder(folder: Path) -> None:

@@ -34,8 +34,17 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX milestones ON events (mission, kind)
         WHERE kind IN ('accepted', 'done', 'undone');
     """,
+    # 2. Events of one mission that were written together may share a row: its body is an array
+    # of theirs and begins with "[" (or "x"), its sequence is the last one's.
+    "",
 )
 """``MIGRATIONS[n]`` takes version n to n + 1. Those released are never changed."""
+
+MILESTONES = frozenset({"accepted", "done", "undone"})
+"""Kinds that are looked for by kind: each has a row of its own."""
+
+SEVERAL = "several"
+"""The kind of a row that holds several events."""
 
 BUSY_S = 10.0
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from orchestrator_core.errors import JournalBusy, JournalDamaged, JournalError
@@ -151,6 +152,64 @@ async def test_an_event_can_be_awaited_and_a_cancelled_wait_disturbs_no_other(
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes].count(asyncio.CancelledError) == 1
         assert names(journal.events()) == ["0", "1", "2", "3", "4"]
+
+
+def test_neighbours_of_one_mission_share_a_row_and_come_back_in_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_writer, "_ROW_EVENTS", 3)
+    missions = "aaaaabbacccc"
+    first, go_on = threading.Event(), threading.Event()
+    insert = group_writer._insert
+
+    def held(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
+        first.set()
+        go_on.wait(30)
+        insert(database, rows)
+
+    monkeypatch.setattr(group_writer, "_insert", held)
+    with Journal(folder) as journal:
+        journal.append(event("first", "z"))
+        assert first.wait(30)
+        for number, mission in enumerate(missions):
+            journal.append(event(f"{number}", mission))
+        journal.append(MissionFinished(mission_id="c", status=MissionStatus.DONE))
+        journal.append(event("last", "c"))
+        go_on.set()
+        journal.flush(30)
+        rows = journal._select("SELECT mission, sequence, kind FROM events ORDER BY id")
+        assert rows[1:] == [
+            ("a", 3, "several"),
+            ("a", 5, "several"),
+            ("b", 2, "several"),
+            ("a", 6, "taskStarted"),
+            ("c", 3, "several"),
+            ("c", 4, "taskStarted"),
+            ("c", 5, "done"),
+            ("c", 6, "taskStarted"),
+        ]
+        told = [e.mission_id for e in journal.events()]
+        assert "".join(told) == f"z{missions}cc"
+        assert [e.sequence for e in journal.events("c")] == [1, 2, 3, 4, 5, 6]
+    with Journal(folder) as journal:
+        journal.append(event("next", "a"))
+        assert [e.sequence for e in journal.events("a")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_journal_of_single_rows_is_still_read(folder: Path) -> None:
+    with Journal(folder):
+        pass
+    database = sqlite3.connect(folder / "state.db")
+    with database:
+        database.execute("PRAGMA user_version = 1")
+        row = ("m", 1, "taskStarted", msgspec.json.encode(event("T", "m")))
+        database.execute(
+            "INSERT INTO events (mission, sequence, kind, body) VALUES (?, ?, ?, ?)", row
+        )
+    database.close()
+    with Journal(folder) as journal:
+        journal.append(event("next", "m"))
+        assert [e.task_id for e in journal.events() if isinstance(e, TaskStarted)] == ["T", "next"]
 
 
 def test_long_events_are_compressed_and_come_back(folder: Path) -> None:
@@ -412,8 +471,9 @@ def write(folder: Path, data: bytes) -> None:
 
 def filled(folder: Path) -> Path:
     with Journal(folder) as journal:
-        for n in range(500):
-            journal.append(event(f"{n}"))
+        for n in range(250):
+            for mission in ("a", "b"):  # no two neighbours of one mission: each has its row
+                journal.append(event(f"{n}", mission))
     return folder / "state.db"
 
 
@@ -442,14 +502,16 @@ def test_a_database_of_another_program_is_left_alone(folder: Path) -> None:
         Journal(folder)
 
 
-@pytest.mark.parametrize("body", [b"{}", b"x\x9c broken", b'{"kind": "unknown"}', b""])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"x\x9c broken", b'{"kind": "unknown"}', b"", b"[{}]", b"["]
+)
 def test_an_event_that_cannot_be_read_is_damage(folder: Path, body: bytes) -> None:
     file = filled(folder)
     database = sqlite3.connect(file)
     with database:
-        database.execute("UPDATE events SET body = ? WHERE id = 7", (body,))
+        database.execute("UPDATE events SET body = ? WHERE id = 2", (body,))
     database.close()
-    with Journal(folder) as journal, pytest.raises(JournalDamaged, match="event 7"):
+    with Journal(folder) as journal, pytest.raises(JournalDamaged, match="event 2"):
         journal.events()
 
 
@@ -488,7 +550,7 @@ def test_a_journal_of_an_older_version_is_migrated(
     with Journal(folder) as journal:
         assert len(journal.events()) == 500
         journal.append(event()).result(30)
-        assert journal._select("SELECT note FROM events WHERE id = 501") == [(None,)]
+        assert journal._select("SELECT COUNT(*) FROM events WHERE note IS NULL") == [(501,)]
         assert journal._select("PRAGMA user_version") == [(len(newer),)]
 
 
@@ -501,7 +563,7 @@ def three_missions(folder: Path) -> Iterator[Journal]:
         for mission in ("old", "mid", "new"):
             journal.append(MissionAccepted(mission_id=mission, text=f"text of {mission}"))
             for n in range(1000):
-                journal.append(event(f"{n}", mission))
+                journal.append(event(f"{n}{random.Random(n).randbytes(100).hex()}", mission))
         for mission in ("old", "mid"):
             journal.append(
                 MissionFinished(mission_id=mission, status=MissionStatus.DONE, reason=mission)

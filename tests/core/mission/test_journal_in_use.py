@@ -98,7 +98,7 @@ def test_the_oldest_missions_are_forgotten_when_it_grows_too_large(tmp_path: Pat
     with Journal(folder) as journal:
         for number in range(40):
             name = f"m{number}"
-            text = "".join(f"{number * 7919 + n:x} " for n in range(12_000))
+            text = "".join(f"{number * 7919 + n:x} " for n in range(16_000))
             journal.append(MissionAccepted(mission_id=name, text=text))
             journal.append(MissionFinished(mission_id=name, status=MissionStatus.DONE))
         journal.flush()
