@@ -171,10 +171,12 @@ class BudgetExceeded(AgentError):
 
     Attributes:
         measure: what ran out, as in the settings: ``tokens``, ``moneyUsd``, ``seconds`` …
+        more: how much of it the call needed.
     """
 
-    def __init__(self, message: str, measure: str) -> None:
+    def __init__(self, message: str, measure: str, more: float = 0.0) -> None:
         self.measure = measure
+        self.more = more
         super().__init__(message)
 
 

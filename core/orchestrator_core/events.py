@@ -14,6 +14,8 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    Shortage,
+    Spent,
     Task,
     TaskState,
 )
@@ -34,7 +36,7 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class MissionAccepted(Event, frozen=True, tag="accepted"):
-    """A request became a mission.
+    """A request became a mission, or one that its budget had stopped goes on with more.
 
     Attributes:
         plan_file: where its plan came from, if from a file.
@@ -107,6 +109,13 @@ class TaskFinished(Event, frozen=True, tag="taskFinished"):
     notes: tuple[str, ...] = ()
 
 
+class BudgetSpent(Event, frozen=True, tag="spent"):
+    """What the mission has spent on models so far; ``shortage`` is why it is stopped, if it is."""
+
+    spent: Spent
+    shortage: Shortage | None = None
+
+
 class MissionFinished(Event, frozen=True, tag="done"):
     """The mission ended. ``stats`` has the pools' figures at that moment."""
 
@@ -132,6 +141,7 @@ AnyEvent = (
     | EditsReverted
     | TaskReviewed
     | TaskFinished
+    | BudgetSpent
     | MissionFinished
     | MissionUndone
 )

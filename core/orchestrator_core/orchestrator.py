@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
 
 from orchestrator_core.agents.choice import Backends
-from orchestrator_core.errors import MissingFile, PlanError, RequestError
+from orchestrator_core.errors import BudgetExceeded, MissingFile, PlanError, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language, plan_selection
 from orchestrator_core.mission.agent import MissionRequest
@@ -23,6 +24,7 @@ from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.mission import Mission, build_report
+from orchestrator_core.mission.plan_addition import add_task
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.task_reports import report_now
 from orchestrator_core.records import TaskState
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
+    from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
     from orchestrator_core.records import Mode, Plan
@@ -282,15 +285,7 @@ class Orchestrator:
         backend = self._backend(request)
         request = msgspec.structs.replace(request, mission_id=_new_id())
 
-        async def planning() -> Plan:
-            plan = await self.plan(request)
-            if len(plan.tasks) > self.settings.limits.tasks:
-                raise RequestError(
-                    f"the plan has {len(plan.tasks)} tasks, more than orchestrator.limits.tasks "
-                    f"({self.settings.limits.tasks}) allows"
-                )
-            return plan
-
+        planning = partial(self._planned, request)
         at_once = backend.planner.immediate or request.plan is not None
         plan = await planning() if at_once else planning
         if not request.dry_run:
@@ -299,11 +294,23 @@ class Orchestrator:
         self._begin(mission, backend, plan)
         return mission
 
+    async def _planned(self, request: MissionRequest) -> Plan:
+        """The plan of a mission, if it is no larger than a plan may be."""
+        plan = await self.plan(request)
+        if len(plan.tasks) > self.settings.limits.tasks:
+            raise RequestError(
+                f"the plan has {len(plan.tasks)} tasks, more than orchestrator.limits.tasks "
+                f"({self.settings.limits.tasks}) allows"
+            )
+        return plan
+
     async def resume(self, mission_id: str | None = None) -> Mission:
-        """Go on with a mission that a crash cut short; the newest such by default.
+        """Go on with a mission that a crash cut short, or that its budget stopped.
+
+        By default it is the newest such. What it has spent before counts.
 
         Raises:
-            RequestError: there is none.
+            RequestError: there is none, or its budget would stop it again at once.
             JournalBusy: another live process works on this workspace: nothing was cut short.
         """
         await self._services.open_journal()
@@ -316,12 +323,21 @@ class Orchestrator:
             plan_text=accepted.plan_text,
             mode=accepted.mode,
             backend=accepted.backend,
+            mission_id=accepted.mission_id,
         )
         backend = self._backend(request)
+        state = history.state_of(events)
+        try:
+            self._backends.budgets.go_on(state.mission_id, state.spent, state.shortage)
+        except BudgetExceeded as error:
+            raise RequestError(f"mission {state.mission_id} is not resumed: {error}") from error
         mission = Mission(accepted.mission_id, request, self._services.pools.tasks)
         for event in events:
             mission.add(event)
-        self._begin(mission, backend, None)
+        plan = None
+        if state.out_of_budget:
+            plan = state.left() or partial(self._planned, request)
+        self._begin(mission, backend, plan)
         return mission
 
     async def interrupted(self) -> list[MissionOverview]:
@@ -516,7 +532,8 @@ class Orchestrator:
     ) -> None:
         """Carry the plan out, or without one go on with what the mission has."""
         services = self._services
-        commander = Commander(services.engine, mission, backend)
+        spent = partial(self._backends.budgets.spent, mission.id)
+        commander = Commander(services.engine, mission, backend, spent)
         started = time.monotonic()
         try:
             async with services.engine.concurrency.acquire(role="commander"):

@@ -145,6 +145,40 @@ class FileChange(Struct, frozen=True, gc=False):
     made_folders: int = 0
 
 
+class Spent(Struct, frozen=True, rename="camel", gc=False):
+    """What a mission has spent on models, and what is reserved by calls that have not ended.
+
+    Attributes:
+        tokens: sent and received together.
+        money_usd: in US dollars, as far as prices are known.
+        requests: calls of a model.
+        seconds: in which it was carried out.
+        agents: at work now.
+        peak_agents: the most that were at work at once.
+    """
+
+    tokens: int = 0
+    money_usd: float = 0.0
+    requests: int = 0
+    seconds: float = 0.0
+    agents: int = 0
+    peak_agents: int = 0
+    reserved_tokens: int = 0
+    reserved_money_usd: float = 0.0
+
+
+class Shortage(Struct, frozen=True, gc=False):
+    """What a budget lacked when it stopped a mission.
+
+    Attributes:
+        measure: as in the settings: ``tokens``, ``moneyUsd``, ``seconds`` …
+        more: how much of it, beyond what was spent, the call needed that was not made.
+    """
+
+    measure: str
+    more: float = 0.0
+
+
 class TaskReport(Struct, frozen=True, gc=False):
     """A task in a mission's result.
 

@@ -5,34 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import BudgetExceeded
+from orchestrator_core.records import Spent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
+    from orchestrator_core.records import Shortage
     from orchestrator_core.safety import BudgetLimits
-
-
-class Spent(Struct, frozen=True, rename="camel"):
-    """What was spent, and what is reserved by calls that have not ended.
-
-    Attributes:
-        agents: at work now.
-        peak_agents: the most that were at work at once.
-    """
-
-    tokens: int = 0
-    money_usd: float = 0.0
-    requests: int = 0
-    seconds: float = 0.0
-    agents: int = 0
-    peak_agents: int = 0
-    reserved_tokens: int = 0
-    reserved_money_usd: float = 0.0
 
 
 class Reservation:
@@ -58,21 +40,19 @@ class Reservation:
 
     def _end(self, tokens: int, money_usd: float, *, requests: int) -> None:
         with self._budget.lock:
-            if not self._open:
-                return
-            self._open = False
-            for budget in self._budget.line():
-                budget.set_aside(-self._tokens, -self._money_usd, -1)
-                budget.spend(tokens, money_usd, requests)
+            if self._open:
+                self._open = False
+                self._budget.set_aside(-self._tokens, -self._money_usd, -1)
+                self._budget.spend(tokens, money_usd, requests)
 
 
 class Budget:
-    """Limits, and what was spent of them; a child's spending counts in all its ancestors.
+    """Limits, and what was spent of them by all tasks of a mission, their parts included.
 
     Thread-safe; nothing here waits, so it may be used on the event loop.
 
     Args:
-        limits: the most that may be spent here and in all children.
+        limits: the most that may be spent.
         clock: seconds that only go forward.
         spent_before: what an earlier part of the mission has spent, when it is resumed.
     """
@@ -83,11 +63,9 @@ class Budget:
         *,
         clock: Callable[[], float] = time.monotonic,
         spent_before: Spent | None = None,
-        parent: Budget | None = None,
     ) -> None:
         before = spent_before or Spent()
-        self.lock: threading.RLock = parent.lock if parent else threading.RLock()
-        self._parent = parent
+        self.lock = threading.RLock()
         self._limits = limits
         self._clock = clock
         self._started = clock() - before.seconds
@@ -100,20 +78,6 @@ class Budget:
         self._agents = 0
         self._peak_agents = before.peak_agents
 
-    @property
-    def limits(self) -> BudgetLimits:
-        """The limits that hold now."""
-        return self._limits
-
-    def child(self, limits: BudgetLimits) -> Budget:
-        """A part of this budget with limits of its own; those above go on to hold as well."""
-        return Budget(limits, clock=self._clock, parent=self)
-
-    def extend(self, limits: BudgetLimits) -> None:
-        """Go on with other limits, for a mission that is resumed with more."""
-        with self.lock:
-            self._limits = limits
-
     @contextmanager
     def reserve(self, tokens: int, money_usd: float = 0.0) -> Generator[Reservation]:
         """Set aside what one call may cost, for as long as it lasts.
@@ -122,13 +86,11 @@ class Budget:
         been charged.
 
         Raises:
-            BudgetExceeded: it is more than is left here or in an ancestor.
+            BudgetExceeded: it is more than is left.
         """
         with self.lock:
-            for budget in self.line():
-                budget.require(tokens, money_usd)
-            for budget in self.line():
-                budget.set_aside(tokens, money_usd, 1)
+            self._require(tokens, money_usd)
+            self.set_aside(tokens, money_usd, 1)
         reservation = Reservation(self, tokens, money_usd)
         try:
             yield reservation
@@ -140,29 +102,30 @@ class Budget:
         """Count one agent as at work, for as long as this lasts.
 
         Raises:
-            BudgetExceeded: as many as allowed are at work here or in an ancestor.
+            BudgetExceeded: as many as allowed are at work.
         """
         with self.lock:
-            for budget in self.line():
-                budget.require_agent()
-            for budget in self.line():
-                budget.count_agent(1)
+            self._require_agents(self._agents)
+            self._agents += 1
+            self._peak_agents = max(self._peak_agents, self._agents)
         try:
             yield
         finally:
             with self.lock:
-                for budget in self.line():
-                    budget.count_agent(-1)
+                self._agents -= 1
 
-    def check(self) -> None:
-        """Go on only while there is time and something left of each measure.
+    def require(self, shortage: Shortage) -> None:
+        """Go on only if there is room for what was lacking, and something left of all else.
 
         Raises:
-            BudgetExceeded: nothing is left of one.
+            BudgetExceeded: it would lack again.
         """
+        tokens = int(shortage.more) if shortage.measure == "tokens" else 1
+        money_usd = shortage.more if shortage.measure == "moneyUsd" else 0.0
         with self.lock:
-            for budget in self.line():
-                budget.require(1, 0.0)
+            self._require(tokens, money_usd)
+            if shortage.measure == "agents":
+                self._require_agents(self._peak_agents)
 
     def spent(self) -> Spent:
         """The figures at this moment."""
@@ -171,59 +134,14 @@ class Budget:
                 tokens=self._tokens,
                 money_usd=self._money_usd,
                 requests=self._requests,
-                seconds=self._clock() - self._started,
+                seconds=round(self._clock() - self._started, 3),
                 agents=self._agents,
                 peak_agents=self._peak_agents,
                 reserved_tokens=self._reserved_tokens,
                 reserved_money_usd=self._reserved_money_usd,
             )
 
-    def seconds_left(self) -> float | None:
-        """How long calls may still take, here and in all ancestors; None without a limit."""
-        now = self._clock()
-        left = [
-            budget.limits.seconds - (now - budget._started)  # noqa: SLF001 - of its own class
-            for budget in self.line()
-            if budget.limits.seconds is not None
-        ]
-        return max(0.0, min(left)) if left else None
-
     # What follows is for this module, with the lock held.
-
-    def line(self) -> Iterator[Self | Budget]:
-        """This budget and its ancestors."""
-        budget: Self | Budget | None = self
-        while budget is not None:
-            yield budget
-            budget = budget._parent  # noqa: SLF001 - of its own class
-
-    def require(self, tokens: int, money_usd: float) -> None:
-        """Raise unless so much is left here."""
-        limits = self._limits
-        used_tokens = self._tokens + self._reserved_tokens
-        used_usd = self._money_usd + self._reserved_money_usd
-        used_requests = self._requests + self._reserved_requests
-        used_s = self._clock() - self._started
-        if limits.tokens is not None and used_tokens + tokens > limits.tokens:
-            raise _exceeded("tokens", used_tokens, limits.tokens, f"{tokens} more are needed")
-        if limits.money_usd is not None and used_usd + money_usd > limits.money_usd:
-            wanted = f"the next call may cost {money_usd:.4g}"
-            raise _exceeded("moneyUsd", used_usd, limits.money_usd, wanted)
-        if limits.requests is not None and used_requests + 1 > limits.requests:
-            raise _exceeded("requests", used_requests, limits.requests, "one more is needed")
-        if limits.seconds is not None and used_s >= limits.seconds:
-            raise _exceeded("seconds", used_s, limits.seconds, "the time is over")
-
-    def require_agent(self) -> None:
-        """Raise unless one more agent may work here."""
-        limit = self._limits.agents
-        if limit is not None and self._agents + 1 > limit:
-            raise _exceeded("agents", self._agents, limit, "one more would work")
-
-    def count_agent(self, change: int) -> None:
-        """One agent more or less is at work."""
-        self._agents += change
-        self._peak_agents = max(self._peak_agents, self._agents)
 
     def set_aside(self, tokens: int, money_usd: float, requests: int) -> None:
         """So much more is reserved, or less."""
@@ -237,10 +155,79 @@ class Budget:
         self._money_usd += money_usd
         self._requests += requests
 
+    def _require(self, tokens: int, money_usd: float) -> None:
+        limits = self._limits
+        used_tokens = self._tokens + self._reserved_tokens
+        used_usd = self._money_usd + self._reserved_money_usd
+        used_requests = self._requests + self._reserved_requests
+        used_s = self._clock() - self._started
+        if limits.tokens is not None and used_tokens + tokens > limits.tokens:
+            wanted = f"{tokens} more are needed"
+            raise _exceeded("tokens", used_tokens, limits.tokens, tokens, wanted)
+        if limits.money_usd is not None and used_usd + money_usd > limits.money_usd:
+            wanted = f"the next call may cost {money_usd:.4g}"
+            raise _exceeded("moneyUsd", used_usd, limits.money_usd, money_usd, wanted)
+        if limits.requests is not None and used_requests + 1 > limits.requests:
+            raise _exceeded("requests", used_requests, limits.requests, 1, "one more is needed")
+        if limits.seconds is not None and used_s >= limits.seconds:
+            raise _exceeded("seconds", used_s, limits.seconds, 0, "the time is over")
 
-def _exceeded(measure: str, used: float, limit: float, wanted: str) -> BudgetExceeded:
+    def _require_agents(self, at_work: int) -> None:
+        limit = self._limits.agents
+        if limit is not None and at_work + 1 > limit:
+            raise _exceeded("agents", at_work, limit, 1, "one more would work")
+
+
+class Budgets:
+    """The budgets of a workspace's missions. Lives on the event loop.
+
+    Args:
+        limits: those in force when a mission begins, or goes on.
+    """
+
+    def __init__(self, limits: Callable[[], BudgetLimits]) -> None:
+        self._limits = limits
+        self._budgets: dict[str, Budget] = {}
+
+    def of(self, mission_id: str) -> Budget:
+        """The budget of a mission; a plan that belongs to none has one of its own."""
+        if not mission_id:
+            return Budget(self._limits())
+        if mission_id not in self._budgets:
+            self._budgets[mission_id] = Budget(self._limits())
+        return self._budgets[mission_id]
+
+    def go_on(self, mission_id: str, spent: Spent | None, shortage: Shortage | None) -> None:
+        """Have a mission that is resumed begin with what it has spent before.
+
+        Args:
+            mission_id: which mission.
+            spent: what it has spent; None where it has called no model.
+            shortage: what its budget lacked, if that is why it was stopped.
+
+        Raises:
+            BudgetExceeded: it would lack again.
+        """
+        budget = Budget(self._limits(), spent_before=spent)
+        if shortage is not None:
+            budget.require(shortage)
+        if spent is not None:
+            self._budgets[mission_id] = budget
+
+    def spent(self, mission_id: str) -> Spent | None:
+        """What a mission has spent; None where it has called no model."""
+        budget = self._budgets.get(mission_id)
+        return budget.spent() if budget else None
+
+    def forget(self, mission_id: str) -> None:
+        """A mission has ended."""
+        self._budgets.pop(mission_id, None)
+
+
+def _exceeded(measure: str, used: float, limit: float, more: float, wanted: str) -> BudgetExceeded:
     return BudgetExceeded(
         f"the budget of {limit:g} {measure} does not suffice: {used:g} used or reserved, and "
-        f"{wanted}. Raise orchestrator.budget.{measure} and run the mission again",
+        f"{wanted}. Raise orchestrator.budget.{measure} to go on",
         measure,
+        more,
     )

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
+from orchestrator_core.agents.budget import Budgets
 from orchestrator_core.agents.builtin import BuiltinBackend
 from orchestrator_core.agents.grammar import check_step
 from orchestrator_core.errors import RequestError
@@ -86,6 +87,9 @@ class Backends:
         editor: the editor's model, if it offers one.
         asker: whoever can ask the person; nobody by default.
         environment: has the keys.
+
+    Attributes:
+        budgets: what each mission may spend, whatever backend it has.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Backends:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._engine = engine
+        self.budgets = Budgets(lambda: engine.settings.budget)
         self._trust = trust
         self._editor = editor
         self._environment = os.environ if environment is None else environment
@@ -144,12 +149,11 @@ class Backends:
 
     def ended(self, mission_id: str) -> dict[str, object]:
         """What a mission that has ended spent on models, for its figures; forgotten with that."""
-        figures: dict[str, object] = {}
+        spent = self.budgets.spent(mission_id)
+        self.budgets.forget(mission_id)
         for backend in self._models:
-            if (spent := backend.spent(mission_id)) is not None:
-                figures["spent"] = msgspec.to_builtins(spent)
-                backend.forget(mission_id)
-        return figures
+            backend.forget(mission_id)
+        return {} if spent is None else {"spent": msgspec.to_builtins(spent)}
 
     def _make(self, name: str) -> Backend:
         if name == EDITOR and self._editor is not None:
@@ -177,6 +181,7 @@ class Backends:
         from orchestrator_core.agents.model_backend import ModelBackend  # noqa: PLC0415
         from orchestrator_core.agents.permission_gate import NobodyToAsk  # noqa: PLC0415
 
-        backend = ModelBackend.on(name, self._engine, model, self._asker or NobodyToAsk())
+        asker = self._asker or NobodyToAsk()
+        backend = ModelBackend.on(name, self._engine, model, self.budgets, asker)
         self._models.append(backend)
         return backend

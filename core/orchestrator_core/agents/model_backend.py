@@ -10,7 +10,7 @@ from orchestrator_core.agents.model_roles import ModelCritic, ModelPlanner, Mode
 from orchestrator_core.records import Mode
 
 if TYPE_CHECKING:
-    from orchestrator_core.agents.budget import Spent
+    from orchestrator_core.agents.budget import Budgets
     from orchestrator_core.agents.chat import ChatModel
     from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.mission.engine import Engine
@@ -23,32 +23,33 @@ class ModelBackend:
         name: what the person calls the backend.
         engine: the workspace's services.
         gate: the way to the model.
+        budgets: what each mission may spend.
         asker: whoever can ask the person about a call that is not settled.
     """
 
     modes = (Mode.NORMAL, Mode.RACE, Mode.FRACTAL)
 
-    def __init__(self, name: str, engine: Engine, gate: ModelGate, asker: Asker) -> None:
+    def __init__(
+        self, name: str, engine: Engine, gate: ModelGate, budgets: Budgets, asker: Asker
+    ) -> None:
         self.name = name
         self._gate = gate
-        self._desk = ModelDesk(engine, gate, asker)
+        self._desk = ModelDesk(engine, gate, budgets, asker)
         self.planner = ModelPlanner(self._desk)
         self.worker = ModelWorker(self._desk)
         self._critic = ModelCritic(self._desk)
 
     @classmethod
-    def on(cls, name: str, engine: Engine, model: ChatModel, asker: Asker) -> ModelBackend:
+    def on(
+        cls, name: str, engine: Engine, model: ChatModel, budgets: Budgets, asker: Asker
+    ) -> ModelBackend:
         """The backend on a model."""
-        return cls(name, engine, ModelGate(model, engine.concurrency), asker)
+        return cls(name, engine, ModelGate(model, engine.concurrency), budgets, asker)
 
     @property
     def critic(self) -> ModelCritic | None:
         """Who reads diffs, unless the settings say that nobody does."""
         return self._critic if self._desk.settings.review else None
-
-    def spent(self, mission_id: str) -> Spent | None:
-        """What a mission has spent; None where it has called no model."""
-        return self._desk.spent(mission_id)
 
     def forget(self, mission_id: str) -> None:
         """A mission has ended: what was kept for it can go."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from orchestrator_core.agents.budget import Budget
 from orchestrator_core.agents.conversation import Conversation
 from orchestrator_core.agents.desk import Rights
 from orchestrator_core.agents.permission_gate import PermissionGate
@@ -23,7 +22,7 @@ from orchestrator_core.tools.registry import Permission
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator_core.agents.budget import Spent
+    from orchestrator_core.agents.budget import Budget, Budgets
     from orchestrator_core.agents.chat import ToolCall
     from orchestrator_core.agents.desk import Desk
     from orchestrator_core.agents.model_gate import ModelGate
@@ -50,14 +49,15 @@ class ModelDesk:
     Args:
         engine: the workspace's services.
         gate: the way to the model.
+        budgets: what each mission may spend.
         asker: whoever can ask the person.
     """
 
-    def __init__(self, engine: Engine, gate: ModelGate, asker: Asker) -> None:
+    def __init__(self, engine: Engine, gate: ModelGate, budgets: Budgets, asker: Asker) -> None:
         self._engine = engine
         self._gate = gate
         self._asker = asker
-        self._budgets: dict[str, Budget] = {}
+        self._budgets = budgets
         self._gates: dict[str, PermissionGate] = {}
         self._redactor = Redactor(os.environ)
 
@@ -88,10 +88,7 @@ class ModelDesk:
 
     def budget(self, mission_id: str) -> Budget:
         """The budget of a mission; a plan that belongs to none has one of its own."""
-        limits = self._engine.settings.budget
-        if not mission_id:
-            return Budget(limits)
-        return self._budgets.setdefault(mission_id, Budget(limits))
+        return self._budgets.of(mission_id)
 
     def rights(
         self,
@@ -148,13 +145,7 @@ class ModelDesk:
 
     def forget(self, mission_id: str) -> None:
         """A mission has ended."""
-        self._budgets.pop(mission_id, None)
         self._gates.pop(mission_id, None)
-
-    def spent(self, mission_id: str) -> Spent | None:
-        """What a mission has spent; None where it has called no model."""
-        budget = self._budgets.get(mission_id)
-        return budget.spent() if budget else None
 
 
 def _told(call: ToolCall) -> str:

@@ -19,6 +19,7 @@ import msgspec
 
 from orchestrator_core.errors import BudgetExceeded, OrchestratorError
 from orchestrator_core.events import (
+    BudgetSpent,
     MissionAccepted,
     MissionFinished,
     MissionPlanned,
@@ -40,7 +41,7 @@ from orchestrator_core.mission.policy import (
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.resume import settle
 from orchestrator_core.mission.task_run import TaskRun
-from orchestrator_core.records import MissionStatus, Mode, Plan, Task, TaskState
+from orchestrator_core.records import MissionStatus, Mode, Plan, Shortage, Task, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.mission import Mission
     from orchestrator_core.mission.policy import Action
+    from orchestrator_core.mission.task_store import TaskStatus
+    from orchestrator_core.records import Spent
     from orchestrator_core.workspace.draft import Draft
 
     Planning = Callable[[], Awaitable[Plan]]
@@ -64,12 +67,28 @@ _ACTIONS = 50
 
 
 class Commander:
-    """Runs one mission."""
+    """Runs one mission.
 
-    def __init__(self, engine: Engine, mission: Mission, backend: Backend) -> None:
+    Args:
+        engine: the workspace's services.
+        mission: what is to be done.
+        backend: who plans and works.
+        spent: what the mission has spent on models so far; None where it has called none.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        mission: Mission,
+        backend: Backend,
+        spent: Callable[[], Spent | None] = lambda: None,
+    ) -> None:
         self._engine = engine
         self._mission = mission
         self._backend = backend
+        self._spent = spent
+        self._told_spent: int | None = None  # requests
+        self._shortage: Shortage | None = None
         limits = engine.settings.limits
         self._policy = MissionPolicy(at_once=limits.worker + limits.reviewer)
         self._inbox: asyncio.Queue[list[Action]] = asyncio.Queue()
@@ -96,6 +115,7 @@ class Commander:
         """Carry the plan out; when it returns, the mission's state is final.
 
         Planning that takes its time is part of the mission: it can be stopped, and it can fail.
+        A mission that its budget stopped goes on with what is left of its plan.
         """
         request = self._mission.request
         self._emit(
@@ -115,6 +135,7 @@ class Commander:
                 await self._end(*made)
                 return
             plan = made
+            self._tell_spent()
         planned = MissionPlanned(mission_id=self._mission.id, plan=plan)
         self._emit(planned)
         await self._end(*await self._conduct(planned))
@@ -137,6 +158,8 @@ class Commander:
                 running.cancel()
                 raise
             return MissionStatus.CANCELLED, self._mission.stop_reason
+        except BudgetExceeded as error:
+            return MissionStatus.CANCELLED, self._run_short(error)
         except OrchestratorError as error:
             return MissionStatus.FAILED, str(error)
         finally:
@@ -151,17 +174,14 @@ class Commander:
             EditError: what a task had begun to change cannot be taken back; nothing is lost, and
                 it can be tried again.
         """
-        plan = self._mission.state.plan
-        if plan is None:
+        if self._mission.state.plan is None:
             await self._end(MissionStatus.CANCELLED, "cut short before it had a plan")
             return
         await settle(self._engine, self._mission, self._emit)
         states = {task.id: task.state for task in self._mission.state.tasks.values()}
         if not {TaskState.FAILED, TaskState.CANCELLED} & set(states.values()):
-            done = [task for task in plan.tasks if states[task.id] is TaskState.DONE]
-            tasks = [msgspec.structs.replace(task, state=states[task.id]) for task in plan.tasks]
-            log.info("%s goes on with %d of %d done", self._mission.id, len(done), len(tasks))
-            left = msgspec.structs.replace(plan, tasks=tuple(tasks))
+            left = self._mission.state.left()
+            assert left is not None
             planned = MissionPlanned(mission_id=self._mission.id, plan=left)
             await self._end(*await self._conduct(planned))
             return
@@ -180,6 +200,7 @@ class Commander:
         if self._progress is not None:
             notes = await self._progress.close(self._mission.state.tasks.values())
             reason = "\n".join(line for line in (reason, *notes) if line)
+        self._tell_spent(self._shortage if status is MissionStatus.CANCELLED else None)
         took_s = round(self._engine.clock() - self._started, 3)
         await self._emit(
             MissionFinished(
@@ -199,7 +220,7 @@ class Commander:
         if (file := self._mission.request.plan_file) and self.rehearsal is None:
             text = self._mission.request.plan_text
             known = self._mission.state.tasks.values()
-            states = {t.id: t.state for t in known if t.state is not TaskState.PENDING}
+            states = {t.id: _shown(t) for t in known if t.attempt or t.state is TaskState.DONE}
             base = await self._engine.pool.submit(_as_rendered, text, states) if text else None
             self._progress = PlanProgress(self._engine, file, base)
         actions = await self._engine.pool.submit(self._policy.handle, planned)
@@ -257,8 +278,7 @@ class Commander:
             state, reason, notes = TaskState.CANCELLED, "stopped", ()
         except BudgetExceeded as error:
             # What is done stays: with more to spend, the rest can be done another time.
-            state, reason, notes = TaskState.CANCELLED, str(error), ()
-            self._mission.stop(reason)
+            state, reason, notes = TaskState.CANCELLED, self._run_short(error), ()
         except OrchestratorError as error:
             state, reason, notes = TaskState.FAILED, str(error), ()
         except Exception as error:
@@ -290,6 +310,22 @@ class Commander:
         self._inbox.put_nowait(self._policy.handle(event))
         return True
 
+    def _run_short(self, error: BudgetExceeded) -> str:
+        """End the mission, whose budget is spent, unless it ends already; answer why."""
+        reason = str(error)
+        if self.rehearsal is None:
+            reason += f": /resume {self._mission.id}, or task --resume {self._mission.id}"
+        if self._mission.stop(reason):
+            self._shortage = Shortage(error.measure, error.more)
+        return reason
+
+    def _tell_spent(self, shortage: Shortage | None = None) -> None:
+        """Journal what was spent, where that has changed: it counts when the mission goes on."""
+        spent = self._spent()
+        if spent is not None and (shortage or spent.requests != self._told_spent):
+            self._told_spent = spent.requests
+            self._emit(BudgetSpent(mission_id=self._mission.id, spent=spent, shortage=shortage))
+
     def _waits(self, task_id: str, waits: bool) -> None:
         """A task began or ended to wait for files."""
         if waits:
@@ -320,6 +356,7 @@ class Commander:
             mission_id=self._mission.id, task_id=task_id, state=state, reason=reason, notes=notes
         )
         self._emit(event)
+        self._tell_spent()
         if actions := self._policy.handle(event):
             self._inbox.put_nowait(actions)
         self._report_progress()
@@ -382,6 +419,12 @@ def _message(ended: int, total: int, working: int, busy: float) -> str:
         return f"{ended}/{total} tasks"
     workers = "1 worker" if working == 1 else f"{working} workers"
     return f"{ended}/{total} tasks, {workers}, {busy * 100:.0f} % busy"
+
+
+def _shown(task: TaskStatus) -> TaskState:
+    """How a task was last shown in the plan file."""
+    # Begun, and pending: it was cancelled when its budget was spent, and the mission goes on.
+    return TaskState.CANCELLED if task.state is TaskState.PENDING else task.state
 
 
 def _as_rendered(text: str, states: dict[str, TaskState]) -> str:

@@ -13,7 +13,7 @@ from orchestrator_core.events import (
     MissionUndone,
 )
 from orchestrator_core.mission.standing import standing_edits
-from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.state import MissionState, fold, replay
 from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.records import MissionStatus, TaskReport
 
@@ -106,13 +106,18 @@ def to_undo(events: Iterable[AnyEvent], mission_id: str | None) -> list[AnyEvent
     raise RequestError("no mission has edits to take back")
 
 
+def state_of(events: Iterable[AnyEvent]) -> MissionState:
+    """The state that the events of one mission lead to; there is at least one."""
+    (state,) = replay(events).values()
+    return state
+
+
 def interrupted(events: Iterable[AnyEvent], running: Iterable[str] = ()) -> list[list[AnyEvent]]:
     """The events of each mission without an end that is not ``running``, the newest first."""
     cut_short = [
         mission
         for mission_id, mission in by_mission(events).items()
-        if mission_id not in running
-        and not any(isinstance(event, MissionFinished | MissionUndone) for event in mission)
+        if mission_id not in running and not _has_ended(mission)
     ]
     return cut_short[::-1]
 
@@ -120,18 +125,24 @@ def interrupted(events: Iterable[AnyEvent], running: Iterable[str] = ()) -> list
 def to_resume(
     events: Iterable[AnyEvent], mission_id: str | None, running: Iterable[str] = ()
 ) -> list[AnyEvent]:
-    """The events of the mission that a resume is about; by default the newest cut short.
+    """The events of the mission that a resume is about.
+
+    By default it is the newest that was cut short, or stopped by its budget.
 
     Raises:
         RequestError: there is none.
     """
-    for candidate in interrupted(events, running):
-        if mission_id in (None, candidate[0].mission_id):
+    missions = by_mission(events)
+    if mission_id is not None:
+        missions = {name: each for name, each in missions.items() if name == mission_id}
+    for name, candidate in reversed(missions.items()):
+        if name not in running and (not _has_ended(candidate) or state_of(candidate).out_of_budget):
             return candidate
     raise RequestError(
-        "no mission was cut short"
+        "no mission was cut short, or stopped by its budget"
         if mission_id is None
-        else f"no mission {mission_id} was cut short: `status` lists what there is"
+        else f"no mission {mission_id} was cut short, or stopped by its budget: `status` lists "
+        "what there is"
     )
 
 
@@ -150,6 +161,16 @@ def to_retry(events: Iterable[AnyEvent], mission_id: str | None) -> MissionAccep
     raise RequestError(
         "no mission failed or was stopped" if mission_id is None else f"no mission {mission_id}"
     )
+
+
+def _has_ended(events: list[AnyEvent]) -> bool:
+    """Whether a mission's events have its end, and none after which it goes on."""
+    for event in reversed(events):
+        if isinstance(event, MissionFinished | MissionUndone):
+            return True
+        if isinstance(event, MissionAccepted):
+            return False
+    return False
 
 
 def _has_edits(events: list[AnyEvent]) -> bool:

@@ -5,7 +5,8 @@ journal are built by the same code, and an event that the state does not allow i
 :class:`~orchestrator_core.errors.IllegalTransition` rather than recorded.
 
 Mission: planning -> running -> done, failed or cancelled -> undone. A plan accepted again takes a
-failed or cancelled mission back to running (it is resumed), or adds tasks to a running one.
+failed or cancelled mission back to running, or adds tasks to a running one. A mission that its
+budget stopped may be accepted again: what was cancelled is then to be done.
 
 A task that has not begun may be divided: its parts join the plan, and it waits for them.
 
@@ -21,6 +22,7 @@ from msgspec import Struct, field, structs
 from orchestrator_core.errors import IllegalTransition
 from orchestrator_core.events import (
     AnyEvent,
+    BudgetSpent,
     EditsApplied,
     EditsIntended,
     EditsReverted,
@@ -38,6 +40,8 @@ from orchestrator_core.records import (
     MissionStatus,
     Mode,
     Plan,
+    Shortage,
+    Spent,
     Task,
     TaskState,
 )
@@ -47,7 +51,6 @@ if TYPE_CHECKING:
 
     NewTask = Callable[[str, str, TaskState], "TaskStatus"]
 
-_RESUMABLE = (MissionStatus.FAILED, MissionStatus.CANCELLED)
 _ENDED = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
 
 
@@ -58,6 +61,8 @@ class MissionState(Struct):
         sequence: of the last event.
         accepted_at: in seconds since the epoch; 0 until the mission was accepted.
         unrestored: what an undo could not bring back.
+        spent: on models; None where none was called.
+        shortage: what its budget lacked, if that is what stopped it.
     """
 
     mission_id: str
@@ -74,6 +79,22 @@ class MissionState(Struct):
     duration_s: float = 0.0
     reason: str = ""
     unrestored: tuple[str, ...] = ()
+    spent: Spent | None = None
+    shortage: Shortage | None = None
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether its budget stopped it, so that it can go on with more."""
+        return self.status is MissionStatus.CANCELLED and self.shortage is not None
+
+    def left(self) -> Plan | None:
+        """The plan as it is to be gone on with: what is done is done, all else is to be done."""
+        if self.plan is None:
+            return None
+        done = {task.id for task in self.tasks.values() if task.state is TaskState.DONE}
+        states = {True: TaskState.DONE, False: TaskState.PENDING}
+        tasks = (structs.replace(t, state=states[t.id in done]) for t in self.plan.tasks)
+        return structs.replace(self.plan, tasks=tuple(tasks))
 
     @property
     def ended(self) -> bool:
@@ -119,12 +140,27 @@ def replay(events: Iterable[AnyEvent]) -> dict[str, MissionState]:
 
 def _accepted(state: MissionState, event: MissionAccepted) -> None:
     if state.sequence:
-        raise _illegal(state, "accepted a second time")
+        _accepted_again(state)
+        return
     state.text = event.text
     state.mode = event.mode
     state.backend = event.backend
     state.dry_run = event.dry_run
     state.accepted_at = event.at
+
+
+def _accepted_again(state: MissionState) -> None:
+    if not state.out_of_budget:
+        raise _illegal(state, "accepted a second time")
+    for task in state.tasks.values():
+        if task.state is TaskState.CANCELLED:
+            task.state = TaskState.PENDING
+            task.reason = ""
+            task.started_at = task.finished_at = 0.0
+    state.status = MissionStatus.PLANNING if state.plan is None else MissionStatus.RUNNING
+    state.shortage = None
+    state.reason = ""
+    state.finished_at = 0.0
 
 
 def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> None:
@@ -228,6 +264,13 @@ def _finished(state: MissionState, event: TaskFinished) -> None:
     state.tasks.ended(task)
 
 
+def _budget_spent(state: MissionState, event: BudgetSpent) -> None:
+    if state.status not in (MissionStatus.PLANNING, MissionStatus.RUNNING):
+        raise _illegal(state, "charged")
+    state.spent = event.spent
+    state.shortage = event.shortage
+
+
 def _mission_finished(state: MissionState, event: MissionFinished) -> None:
     if state.status not in (MissionStatus.PLANNING, MissionStatus.RUNNING) or (
         event.status not in _ENDED
@@ -260,6 +303,7 @@ _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     EditsReverted: _edits_reverted,
     TaskReviewed: _reviewed,
     TaskFinished: _finished,
+    BudgetSpent: _budget_spent,
     MissionFinished: _mission_finished,
     MissionUndone: _undone,
 }

@@ -39,8 +39,9 @@ def summaries(events: Iterable[AnyEvent]) -> tuple[MissionSummary, ...]:
     for event in events:
         known = found.get(event.mission_id)
         if isinstance(event, MissionAccepted):
+            at = event.at if known is None else known.accepted_at  # or it goes on
             found[event.mission_id] = MissionSummary(
-                event.mission_id, event.text, MissionStatus.RUNNING, event.at
+                event.mission_id, event.text, MissionStatus.RUNNING, at
             )
         elif known is not None and isinstance(event, MissionFinished):
             found[event.mission_id] = msgspec.structs.replace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator_core.events import (
     EditsApplied,
     EditsIntended,
+    MissionAccepted,
     MissionPlanned,
     TaskDivided,
     TaskFinished,
@@ -64,6 +65,8 @@ class TaskReports:
                     for task in event.plan.tasks
                 }
                 self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
+            case MissionAccepted():
+                self._stale = dict.fromkeys(self._reports)  # what was cancelled is so no more
             case TaskDivided():
                 self._reports = self._with_parts(event)
             case _:

@@ -106,6 +106,7 @@ class TaskWork:
             runners: how many.
 
         Raises:
+            BudgetExceeded: none passed, and one of them could have gone on with more.
             OrchestratorError: none passed, and the last of them ended with this error.
         """
         starts = iter([begun])
@@ -128,7 +129,9 @@ class TaskWork:
                     try:
                         worked = runner.result()
                     except OrchestratorError as failure:
-                        error, lost[number] = failure, str(failure)
+                        lost[number] = str(failure)
+                        if not isinstance(error, BudgetExceeded):
+                            error = failure
                         continue
                     if worked.receipt.passed:
                         return _won(worked, number, runners, lost)
@@ -137,9 +140,9 @@ class TaskWork:
             for runner in running:
                 runner.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-        if worked is None:
+        if worked is None or isinstance(error, BudgetExceeded):
             assert error is not None
-            raise error
+            raise error  # with more to spend, a run may pass
         return structs.replace(
             worked, reason=f"none of {runners} runs passed: {' | '.join(_told(lost))}"
         )

@@ -1,4 +1,4 @@
-"""The budget: reserved before, settled after, across the whole tree, by any thread."""
+"""The budget: reserved before, settled after, across all tasks of a mission, by any thread."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from orchestrator_core.agents.budget import Budget, Reservation
+from orchestrator_core.agents.budget import Budget, Budgets, Reservation
 from orchestrator_core.errors import BudgetExceeded
+from orchestrator_core.records import Shortage, Spent
 from orchestrator_core.safety import BudgetLimits
 
 UNLIMITED = msgspec.convert(BudgetLimits.unlimited(), BudgetLimits)
@@ -58,17 +59,18 @@ def test_what_does_not_fit_is_refused_with_what_to_do(
     assert budget.spent().reserved_tokens == 0
 
 
-def test_the_time_runs_out_and_more_can_be_given() -> None:
+def test_the_time_runs_out() -> None:
     now = 100.0
     budget = Budget(limits(seconds=10), clock=lambda: now)
-    assert budget.seconds_left() == 10
+    now = 109.0
+    with budget.reserve(1) as call:
+        call.settle(1)
     now = 110.0
-    assert budget.seconds_left() == 0
-    with pytest.raises(BudgetExceeded, match="time is over"):
-        budget.check()
-    budget.extend(limits(seconds=30))
-    budget.check()
-    assert budget.seconds_left() == 20
+    over = pytest.raises(BudgetExceeded, match="time is over")
+    with over, budget.reserve(1):
+        pytest.fail("the call was made")
+    later = Budget(limits(seconds=30), clock=lambda: now, spent_before=budget.spent())
+    assert later.spent().seconds == 10
 
 
 def test_a_resumed_mission_goes_on_counting() -> None:
@@ -84,75 +86,100 @@ def test_a_resumed_mission_goes_on_counting() -> None:
     assert resumed.spent().requests == 2
 
 
-def test_children_share_what_their_parent_has() -> None:
-    mission = Budget(limits(tokens=100, agents=2))
-    one, two = mission.child(limits(tokens=80)), mission.child(limits())
-    with one.reserve(70), pytest.raises(BudgetExceeded), two.reserve(40):
-        pass
-    assert mission.spent().tokens == one.spent().tokens == 70
-    assert two.spent().tokens == 0
-    with pytest.raises(BudgetExceeded), one.child(limits()).reserve(20):
-        pass
-    with one.agent(), two.agent():
-        with pytest.raises(BudgetExceeded, match="agents"), mission.child(limits()).agent():
+def test_no_more_agents_work_at_once_than_allowed() -> None:
+    budget = Budget(limits(agents=2))
+    with budget.agent(), budget.agent():
+        with pytest.raises(BudgetExceeded, match="agents"), budget.agent():
             pass
-        assert (mission.spent().agents, one.spent().agents) == (2, 1)
-    assert (mission.spent().agents, mission.spent().peak_agents) == (0, 2)
+        assert budget.spent().agents == 2
+    assert (budget.spent().agents, budget.spent().peak_agents) == (0, 2)
+
+
+SPENT = Spent(tokens=90, money_usd=0.5, requests=3, seconds=9.0, peak_agents=2)
+
+
+@pytest.mark.parametrize(
+    ("measure", "more", "too_little", "enough"),
+    [
+        ("tokens", 20, 109, 110),
+        ("moneyUsd", 0.25, 0.7, 0.75),
+        ("requests", 1, 3, 4),
+        ("seconds", 0, 9, 10),
+        ("agents", 1, 2, 3),
+    ],
+)
+def test_a_mission_goes_on_with_what_it_lacked_and_not_with_less(
+    measure: str, more: float, too_little: float, enough: float
+) -> None:
+    held = limits()
+    budgets = Budgets(lambda: held)
+    name = "money_usd" if measure == "moneyUsd" else measure
+    for limit in (0, too_little):
+        held = limits(**{name: limit})
+        with pytest.raises(BudgetExceeded, match=f"orchestrator.budget.{measure}"):
+            budgets.go_on("m", SPENT, Shortage(measure, more))
+        assert budgets.spent("m") is None
+    held = limits(**{name: enough})
+    budgets.go_on("m", SPENT, Shortage(measure, more))
+    spent = budgets.spent("m")
+    assert spent is not None
+    assert (spent.tokens, spent.requests, spent.peak_agents) == (90, 3, 2)
+    assert budgets.of("m").spent().money_usd == 0.5
+    budgets.forget("m")
+    assert budgets.spent("m") is None
+
+
+def test_a_measure_that_was_not_lacking_must_last_as_well() -> None:
+    budgets = Budgets(lambda: limits(tokens=1000, requests=3))
+    with pytest.raises(BudgetExceeded, match="requests"):
+        budgets.go_on("m", SPENT, Shortage("tokens", 20))
+
+
+def test_a_plan_of_no_mission_has_a_budget_of_its_own() -> None:
+    budgets = Budgets(lambda: limits(tokens=100))
+    assert budgets.of("m") is budgets.of("m")
+    assert budgets.of("") is not budgets.of("")
 
 
 def test_many_threads_never_reserve_more_than_there_is() -> None:
     mission = Budget(limits(tokens=1000))
-    children = [mission.child(limits(tokens=300)) for _ in range(8)]
-    begin = threading.Barrier(len(children))
+    begin = threading.Barrier(8)
     refused: list[int] = []
 
-    def work(budget: Budget) -> None:
+    def work() -> None:
         begin.wait()
         for _ in range(100):
             try:
-                with budget.reserve(7) as call:
+                with mission.reserve(7) as call:
                     spent = mission.spent()
                     assert spent.tokens + spent.reserved_tokens <= 1000
                     call.settle(5)
             except BudgetExceeded:
                 refused.append(1)
 
-    threads = [threading.Thread(target=work, args=(child,)) for child in children]
+    threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
     assert refused
-    assert mission.spent().tokens == sum(child.spent().tokens for child in children) <= 1000
+    assert mission.spent().tokens == 5 * mission.spent().requests <= 1000
     assert mission.spent().reserved_tokens == 0
 
 
 class Spending(RuleBasedStateMachine):
-    """Any order of reserving and ending, in any part of the tree."""
+    """Any order of reserving and ending."""
 
-    budgets = Bundle("budgets")
     calls = Bundle("calls")
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Budget(limits(tokens=200, requests=30))
-        self.all = [self.root]
+        self.budget = Budget(limits(tokens=200, requests=30))
         self.open: dict[Reservation, object] = {}
-        self.settled = 0
 
-    @rule(target=budgets)
-    def mission(self) -> Budget:
-        return self.root
-
-    @rule(target=budgets, parent=budgets, tokens=st.none() | st.integers(0, 250))
-    def child(self, parent: Budget, tokens: int | None) -> Budget:
-        child = parent.child(limits() if tokens is None else limits(tokens=tokens))
-        self.all.append(child)
-        return child
-
-    @rule(target=calls, budget=budgets, tokens=st.integers(0, 80))
-    def reserve(self, budget: Budget, tokens: int) -> Reservation | None:
-        lease = budget.reserve(tokens)
+    @rule(target=calls, tokens=st.integers(0, 80))
+    def reserve(self, tokens: int) -> Reservation | None:
+        lease = self.budget.reserve(tokens)
         try:
             call = lease.__enter__()
         except BudgetExceeded:
@@ -173,10 +200,10 @@ class Spending(RuleBasedStateMachine):
 
     @invariant()
     def no_limit_is_passed_and_nothing_is_lost(self) -> None:
-        for budget in self.all:
-            spent, limit = budget.spent(), budget.limits.tokens
-            assert limit is None or spent.tokens + spent.reserved_tokens <= limit
-        assert self.root.spent().reserved_tokens == sum(call._tokens for call in self.open)
+        spent = self.budget.spent()
+        assert spent.tokens + spent.reserved_tokens <= 200
+        assert spent.requests + len(self.open) <= 30
+        assert spent.reserved_tokens == sum(call._tokens for call in self.open)
 
 
 TestSpending = Spending.TestCase
