@@ -188,6 +188,25 @@ def sha256_rate(pool: Pool) -> float:
         return best_rate(count, lambda: submit_and_wait(pool, count, hash_it, data))
 
 
+def sha256_plain_rate() -> float:
+    """Half of them on each of two plain threads, and nobody asks for a result: the most there is."""
+    data = random.Random(1).randbytes(256 * 1024)
+    count = 40 if QUICK else 600
+
+    def half() -> None:
+        for _ in range(count // 2):
+            hash_it(data)
+
+    def once() -> None:
+        threads = [threading.Thread(target=half) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return best_rate(count, once)
+
+
 def hash_it(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
@@ -414,6 +433,7 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "spawned_wide_threadpool": lambda: spawned_rate(ThreadPoolExecutor(2), 100),
     "sha256": lambda: sha256_rate(WorkStealingPool(2)),
     "sha256_threadpool": lambda: sha256_rate(ThreadPoolExecutor(2)),
+    "sha256_plain": sha256_plain_rate,
     "sleep": lambda: sleep_rate(WorkStealingPool(16)),
     "sleep_threadpool": lambda: sleep_rate(ThreadPoolExecutor(16)),
     "sleep_ceiling": sleep_ceiling,
@@ -461,6 +481,7 @@ def main() -> None:
     figures.add("noop_vs_to_thread", m["noop"] / m["noop_to_thread"], "x", ">= 20")
     figures.add("spawned_vs_threadpool", m["spawned"] / m["spawned_threadpool"], "x", ">= 10")
     figures.add("sha256_vs_threadpool", m["sha256"] / m["sha256_threadpool"], "x", ">= 1.1")
+    figures.add("sha256_plain_vs_threadpool", m["sha256_plain"] / m["sha256_threadpool"], "x")
     figures.add("sleep_of_ceiling", m["sleep"] / m["sleep_ceiling"], "share", ">= 0.95")
     for kind, bar in (("cpu", ">= 1.7"), ("sleep", ">= 3")):
         gain = m[f"clustered_{kind}_static"] / makespan[f"clustered_{kind}"]
