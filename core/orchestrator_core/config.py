@@ -139,6 +139,19 @@ class ModelSettings(Struct, frozen=True, rename="camel"):
     review: bool = True
 
 
+class AgentSettings(Struct, frozen=True, rename="camel"):
+    """The agent that backend ``acp`` works with, over the Agent Client Protocol.
+
+    Attributes:
+        command: ``opencode``, ``claude-code``, ``gemini``, ``codex``, or any command line; empty:
+            the first of these that is on ``PATH``.
+        silent_s: a turn of which nothing is heard for so long is given up and tried again.
+    """
+
+    command: str = ""
+    silent_s: Seconds = 300.0
+
+
 class Settings(Struct, frozen=True, rename="camel"):
     """Everything a person can set, with its default.
 
@@ -179,6 +192,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     flags: Flags = msgspec.field(default_factory=Flags)
     cleanup: CleanupLimits = msgspec.field(default_factory=CleanupLimits)
     model: ModelSettings = msgspec.field(default_factory=ModelSettings)
+    agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
 
 
 class InvalidSetting(Struct, frozen=True):
@@ -199,6 +213,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "flags": Flags,
     "cleanup": CleanupLimits,
     "model": ModelSettings,
+    "agent": AgentSettings,
 }
 
 SETTINGS_FILES = ("pyproject.toml", ".opencode/orchestrator.toml")

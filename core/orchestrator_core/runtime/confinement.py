@@ -90,6 +90,15 @@ class Confinement:
         self._lock = threading.Lock()
         self._status: ConfinementStatus | None = None
 
+    def for_agent(self, own: Sequence[Path]) -> Confinement:
+        """The same for an agent: it talks to its model, and reads its own files and keys."""
+        hidden = [
+            path
+            for path in self._hidden
+            if not any(path == place or path.is_relative_to(place) for place in own)
+        ]
+        return Confinement(self._program, self.mode, network=True, hidden=hidden)
+
     def status(self) -> ConfinementStatus:
         """What this system can enforce. Asked once, which takes some milliseconds of blocking."""
         with self._lock:

@@ -80,8 +80,7 @@ class ScratchCopy:
             for folder in found
             if folder.is_relative_to(self._root)
             and (folder.name in _CACHES or not folder.name.startswith("."))
-            and folder.name not in _INSTALLED
-            and not (folder / "pyvenv.cfg").exists()
+            and not installed(folder)
         ]
 
     def changed(self, files: Iterable[str]) -> list[str]:
@@ -139,6 +138,11 @@ class ScratchCopy:
                 if entry.name not in _ABSENT and not gone and not os.path.lexists(link):
                     link.symlink_to(entry.path)
                     self._links.append(link)
+
+
+def installed(folder: Path) -> bool:
+    """Whether a folder holds installed packages: code that runs later, and that nobody reviews."""
+    return folder.name in _INSTALLED or (folder / "pyvenv.cfg").exists()
 
 
 def _signature(file: Path) -> Signature:
