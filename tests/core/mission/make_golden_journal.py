@@ -12,6 +12,7 @@ import msgspec
 
 from orchestrator_core.events import (
     AnyEvent,
+    BudgetSpent,
     EditsApplied,
     EditsIntended,
     EditsReverted,
@@ -34,6 +35,8 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    Shortage,
+    Spent,
     Step,
     Task,
     TaskState,
@@ -171,7 +174,26 @@ def divided(mission: str) -> Iterator[AnyEvent]:
     yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=1.0)
 
 
-SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes, divided)
+def out_of_budget(mission: str) -> Iterator[AnyEvent]:
+    accepted = MissionAccepted(mission_id=mission, text="modernise", backend="llm")
+    yield accepted
+    yield MissionPlanned(mission_id=mission, plan=plan("T1", "T2", "T3"))
+    yield from task_done(mission, "T1", change("a.py"))
+    spent = Spent(tokens=900, money_usd=0.25, requests=7, seconds=12.5, peak_agents=2)
+    yield BudgetSpent(mission_id=mission, spent=spent)
+    yield TaskStarted(mission_id=mission, task_id="T2")
+    for task in ("T2", "T3"):
+        yield TaskFinished(
+            mission_id=mission, task_id=task, state=TaskState.CANCELLED, reason="the budget"
+        )
+    yield BudgetSpent(mission_id=mission, spent=spent, shortage=Shortage("tokens", 300))
+    yield MissionFinished(mission_id=mission, status=MissionStatus.CANCELLED, reason="the budget")
+    yield accepted
+    yield MissionPlanned(mission_id=mission, plan=plan("T1", "T2", "T3"))
+    yield from task_done(mission, "T2", change("b.py"), attempt=2)
+
+
+SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes, divided, out_of_budget)
 NAMES = [scenario.__name__ for scenario in SCENARIOS]
 
 

@@ -13,6 +13,7 @@ from core.mission.tape import read_store
 from orchestrator_core.errors import IllegalTransition
 from orchestrator_core.events import (
     AnyEvent,
+    BudgetSpent,
     EditsApplied,
     EditsIntended,
     EditsReverted,
@@ -27,7 +28,16 @@ from orchestrator_core.events import (
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.journal_file import MIGRATIONS
 from orchestrator_core.mission.state import MissionState, fold, replay
-from orchestrator_core.records import FileChange, MissionStatus, Plan, Receipt, Task, TaskState
+from orchestrator_core.records import (
+    FileChange,
+    MissionStatus,
+    Plan,
+    Receipt,
+    Shortage,
+    Spent,
+    Task,
+    TaskState,
+)
 
 JOURNALS = Path(__file__).parents[3] / "fixtures" / "journals"
 
@@ -68,6 +78,15 @@ def over(status: MissionStatus = MissionStatus.DONE) -> MissionFinished:
 
 
 UNDONE = MissionUndone(mission_id="m")
+SPENT = Spent(tokens=90, requests=3)
+
+
+def charged(measure: str = "") -> BudgetSpent:
+    shortage = Shortage(measure, 1) if measure else None
+    return BudgetSpent(mission_id="m", spent=SPENT, shortage=shortage)
+
+
+OUT_OF_BUDGET = (charged("requests"), over(MissionStatus.CANCELLED))
 T1_DONE = (started(), reviewed(), intended(), applied(), ended())
 T2_DONE = (started("T2"), ended("T2"))
 
@@ -118,6 +137,11 @@ def test_other_ways_that_missions_go(events: tuple[AnyEvent, ...], status: Missi
     [
         ((), PLANNED, "cannot be planned"),
         (BEGUN, ACCEPTED, "accepted a second time"),
+        ((*BEGUN, charged("requests")), ACCEPTED, "accepted a second time"),
+        ((*BEGUN, charged(), over(MissionStatus.CANCELLED)), ACCEPTED, "accepted a second time"),
+        ((*BEGUN, *OUT_OF_BUDGET, UNDONE), ACCEPTED, "accepted a second time"),
+        ((*BEGUN, *OUT_OF_BUDGET), charged(), "cannot be charged"),
+        ((*BEGUN, *OUT_OF_BUDGET), started(), "T1 started"),
         ((ACCEPTED,), started(), "T1, which is not in its plan"),
         (BEGUN, started("T9"), "T9, which is not in its plan"),
         (BEGUN, started("T1", 0), "attempt 0 started"),
@@ -163,6 +187,28 @@ def test_what_missions_do_not_do_is_refused(
     assert state == was
 
 
+def test_a_mission_out_of_budget_goes_on_with_what_was_not_done() -> None:
+    stopped = (started("T2"), ended("T2", TaskState.CANCELLED), *OUT_OF_BUDGET)
+    state = after(*BEGUN, *T1_DONE, *stopped)
+    assert state.out_of_budget
+    fold(state, ACCEPTED)
+    assert (state.status, state.shortage, state.spent) == (MissionStatus.RUNNING, None, SPENT)
+    assert [task.state for task in state.tasks.values()] == ["done", "pending"]
+    left = state.left()
+    assert left is not None
+    assert [task.state for task in left.tasks] == ["done", "pending"]
+    fold(state, MissionPlanned(mission_id="m", plan=left))
+    for event in (started("T2", 2), ended("T2"), over()):
+        fold(state, event)
+    assert state.status is MissionStatus.DONE
+
+
+def test_a_mission_out_of_budget_without_a_plan_is_planned_again() -> None:
+    state = after(ACCEPTED, *OUT_OF_BUDGET, ACCEPTED)
+    assert (state.status, state.left()) == (MissionStatus.PLANNING, None)
+    assert after(ACCEPTED, *OUT_OF_BUDGET, ACCEPTED, PLANNED).status is MissionStatus.RUNNING
+
+
 def test_undoing_again_is_allowed_while_something_is_left() -> None:
     partly = MissionUndone(mission_id="m", unrestored=("a.py: was deleted since",))
     assert after(*BEGUN, over(MissionStatus.FAILED), partly, UNDONE).unrestored == ()
@@ -195,6 +241,7 @@ any_event = st.one_of(
     st.builds(ended, any_task, any_state),
     st.builds(reverted, st.sampled_from(["T1", "T2", ""])),
     st.builds(over, st.sampled_from(list(MissionStatus))),
+    st.builds(charged, st.sampled_from(["", "tokens"])),
 )
 
 
