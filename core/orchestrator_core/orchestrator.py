@@ -24,7 +24,6 @@ from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.mission import Mission, build_report
-from orchestrator_core.mission.plan_addition import add_task
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.task_reports import report_now
 from orchestrator_core.records import TaskState
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
-    from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
     from orchestrator_core.records import Mode, Plan
