@@ -1,26 +1,20 @@
-"""What a model's roles share: the way to the model, the workspace, rights and budgets."""
+"""What a model's roles share besides the desk of all roles: the way to the model, and its tools."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from orchestrator_core.agents.conversation import Conversation
-from orchestrator_core.agents.desk import Rights
-from orchestrator_core.agents.permission_gate import PermissionGate
-from orchestrator_core.agents.permissions import Permissions
+from orchestrator_core.agents.role_desk import RoleDesk
 from orchestrator_core.agents.roles import system_prompt
 from orchestrator_core.agents.tool_calls import RegistryTools
 from orchestrator_core.agents.untrusted import Marker
-from orchestrator_core.config import files_that_set
-from orchestrator_core.redaction import Redactor
-from orchestrator_core.tools.code import FileText
 from orchestrator_core.tools.registry import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from orchestrator_core.agents.budget import Budget, Budgets
     from orchestrator_core.agents.chat import ToolCall
@@ -28,12 +22,7 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.model_gate import ModelGate
     from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.agents.roles import Role
-    from orchestrator_core.config import ModelSettings
     from orchestrator_core.mission.engine import Engine
-    from orchestrator_core.runtime.worker_pool import WorkStealingPool
-    from orchestrator_core.tools.toolbox import Toolbox
-    from orchestrator_core.workspace.documents import Workspace
-    from orchestrator_core.workspace.edits import Change
 
 
 class Talk(Struct, frozen=True):
@@ -43,7 +32,7 @@ class Talk(Struct, frozen=True):
     marker: Marker
 
 
-class ModelDesk:
+class ModelDesk(RoleDesk):
     """Made once for a backend; lives on the event loop.
 
     Args:
@@ -54,65 +43,13 @@ class ModelDesk:
     """
 
     def __init__(self, engine: Engine, gate: ModelGate, budgets: Budgets, asker: Asker) -> None:
-        self._engine = engine
+        super().__init__(engine, budgets, asker)
         self._gate = gate
-        self._asker = asker
-        self._budgets = budgets
-        self._gates: dict[str, PermissionGate] = {}
-        self._redactor = Redactor(os.environ)
-
-    @property
-    def settings(self) -> ModelSettings:
-        """As they are now."""
-        return self._engine.settings.model
 
     @property
     def model_name(self) -> str:
         """Provider and model."""
         return self._gate.model.name
-
-    @property
-    def workspace(self) -> Workspace:
-        """The documents."""
-        return self._engine.workspace
-
-    @property
-    def toolbox(self) -> Toolbox:
-        """The tools."""
-        return self._engine.toolbox
-
-    @property
-    def pool(self) -> WorkStealingPool:
-        """Where blocking work goes."""
-        return self._engine.pool
-
-    def budget(self, mission_id: str) -> Budget:
-        """The budget of a mission; a plan that belongs to none has one of its own."""
-        return self._budgets.of(mission_id)
-
-    def rights(
-        self,
-        mission_id: str,
-        *,
-        read_only: bool = False,
-        files: Sequence[str] = (),
-        source: str = "the role",
-    ) -> Rights:
-        """What an agent of a mission may do in the workspace. Blocks on the disk."""
-        settings, root = self._engine.settings, self.workspace.root
-        own = settings.workspace_permissions
-        named_in = files_that_set(root, "permissions") if own else []
-        permissions = Permissions.of(
-            self.workspace,
-            settings.permissions,
-            own,
-            workspace_trusted=bool(named_in) and self.toolbox.shell.trusts(named_in),
-        )
-        if read_only or files:
-            only = (Permission.READ,) if read_only else None
-            permissions = permissions.narrowed(source=source, permissions=only, files=files)
-        gate = self._gates.setdefault(mission_id, PermissionGate(self._asker))
-        return Rights(permissions, gate)
 
     async def converse(
         self, role: Role, budget: Budget, say: Callable[[str], None] = lambda _: None
@@ -133,19 +70,7 @@ class ModelDesk:
     def tools(self, place: Desk, talk: Talk, *, read_only: bool = False) -> RegistryTools:
         """The tools of a desk, with secrets kept out of what they answer."""
         permissions = (Permission.READ,) if read_only else tuple(Permission)
-        return RegistryTools(place.tools(), permissions, talk.marker, self._redactor.text)
-
-    async def diff(self, changes: Sequence[Change]) -> str:
-        """Changes as one unified diff."""
-        texts = [
-            FileText(c.new_path or c.path, c.before.text if c.before else None, c.after_text)
-            for c in changes
-        ]
-        return await self.toolbox.code.unified_diff(texts) if texts else ""
-
-    def forget(self, mission_id: str) -> None:
-        """A mission has ended."""
-        self._gates.pop(mission_id, None)
+        return RegistryTools(place.tools(), permissions, talk.marker, self.clean)
 
 
 def _told(call: ToolCall) -> str:

@@ -22,10 +22,17 @@ RULES = "AGENTS.md"
 OVERRIDES = ".opencode/agents"
 
 
-def system_prompt(role: Role, workspace: Workspace, marker: Marker) -> str:
-    """What a model is told of its role. Blocks on the disk."""
+def system_prompt(role: Role, workspace: Workspace, marker: Marker, usual: str = "") -> str:
+    """What a model is told of its role. Blocks on the disk.
+
+    Args:
+        role: its role.
+        workspace: has the rules, and perhaps a prompt of its own.
+        marker: marks data.
+        usual: the prompt that the workspace's own replaces; by default that of the role.
+    """
     own = _read(workspace, f"{OVERRIDES}/{role}.md")
-    prompt = _without_front_matter(own) if own else _prompt(role)
+    prompt = _without_front_matter(own) if own else _prompt(usual or role)
     parts = [prompt, marker.rule]
     if rules := _read(workspace, RULES):
         parts.append(
@@ -35,8 +42,8 @@ def system_prompt(role: Role, workspace: Workspace, marker: Marker) -> str:
     return "\n\n".join(part.strip() for part in parts)
 
 
-def _prompt(role: Role) -> str:
-    return files("orchestrator_core.agents").joinpath("prompts", f"{role}.md").read_text("utf-8")
+def _prompt(name: str) -> str:
+    return files("orchestrator_core.agents").joinpath("prompts", f"{name}.md").read_text("utf-8")
 
 
 def _read(workspace: Workspace, path: str) -> str:
