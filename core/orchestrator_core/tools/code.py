@@ -286,7 +286,7 @@ class CodeTools:
 def _selection(globs: Sequence[str], paths: Sequence[str] | None) -> dict[str, object]:
     if paths is not None:
         return {"paths": list(paths)}
-    return {"globs": list(globs), "respect_ignore": True}
+    return {"globs": list(globs), "respectIgnore": True}
 
 
 def _syntax(

@@ -61,8 +61,8 @@ impl Selection {
             paths: args.texts("paths")?,
             types: args.texts("types")?.unwrap_or_default(),
             hidden: args.flag("hidden")?,
-            no_ignore: args.flag("no_ignore")?,
-            respect_ignore: args.flag("respect_ignore")?,
+            no_ignore: args.flag("noIgnore")?,
+            respect_ignore: args.flag("respectIgnore")?,
         })
     }
 }

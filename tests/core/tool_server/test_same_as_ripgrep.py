@@ -50,7 +50,7 @@ flags = st.fixed_dictionaries(
         "word": st.booleans(),
         "multiline": st.booleans(),
         "hidden": st.booleans(),
-        "no_ignore": st.booleans(),
+        "noIgnore": st.booleans(),
         "globs": st.lists(st.sampled_from(GLOBS), max_size=3, unique=True),
         "types": st.lists(st.sampled_from(["py", "!py", "txt", "js", "rust"]), max_size=2),
     },
@@ -61,7 +61,7 @@ SWITCHES = {
     "word": "-w",
     "multiline": "-U",
     "hidden": "--hidden",
-    "no_ignore": "--no-ignore",
+    "noIgnore": "--no-ignore",
 }
 
 
@@ -93,7 +93,7 @@ many = settings(
 
 @many
 @given(pattern=patterns, options=flags)
-@example(pattern="load", options={"hidden": True, "no_ignore": True})
+@example(pattern="load", options={"hidden": True, "noIgnore": True})
 @example(pattern="", options={})
 @example(pattern=r"load\s+", options={"multiline": True})
 @example(pattern="k", options={"ignoreCase": True})
@@ -125,7 +125,7 @@ def test_glob_lists_what_ripgrep_lists(
     tree: Path, server: ToolServer, options: dict[str, Any]
 ) -> None:
     assume(not names_folder(tree, options))
-    selection = {k: v for k, v in options.items() if k in ("hidden", "no_ignore", "globs", "types")}
+    selection = {k: v for k, v in options.items() if k in ("hidden", "noIgnore", "globs", "types")}
     expected = ripgrep.paths(tree, *rg_arguments(selection), "./")
     assert server.call("glob", **selection)["paths"] == expected
 

@@ -91,7 +91,7 @@ def test_a_folder_in_globs_means_all_below_it_and_respects_ignore_files(
         "src/a.py",
         "src/deep/b.py",
     ], "as in ripgrep, a glob brings back the ignored files that it names"
-    narrow = running.call("glob", globs=["*.py"], respect_ignore=True)["paths"]
+    narrow = running.call("glob", globs=["*.py"], respectIgnore=True)["paths"]
     assert narrow == ["other/d.py", "src/a.py", "src/deep/b.py"]
     assert running.call("glob", paths=["src/out", "e.py"])["paths"] == ["e.py", "src/out/c.py"]
 

@@ -38,8 +38,8 @@ pub fn selection() -> Value {
         "paths": strings("Explicit files or folders, relative to the root; explicit files are never ignored."),
         "types": strings("File types as `rg -t` takes them, `!` to exclude."),
         "hidden": {"type": "boolean", "description": "Also hidden files and folders."},
-        "no_ignore": {"type": "boolean", "description": "Do not read .gitignore, .ignore and .rgignore."},
-        "respect_ignore": {"type": "boolean", "description": "Globs only narrow the selection; by default a glob brings back ignored files that it names, as in ripgrep."},
+        "noIgnore": {"type": "boolean", "description": "Do not read .gitignore, .ignore and .rgignore."},
+        "respectIgnore": {"type": "boolean", "description": "Globs only narrow the selection; by default a glob brings back ignored files that it names, as in ripgrep."},
     })
 }
 
