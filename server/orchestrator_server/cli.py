@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="MISSION",
-        help="go on with a mission that was cut short; the newest one by default",
+        help="go on with a mission that was cut short, or stopped by its budget; the newest one "
+        "by default",
     )
     task.add_argument("--dry-run", action="store_true", help="show the diff, change nothing")
     task.add_argument("--mode", choices=["normal", "race", "fractal"], help="how tasks are run")

@@ -85,6 +85,10 @@ class Commands:
         async def retry(mission: str | None = None) -> object:
             return await self.retry(mission)
 
+        @server.command("/resume")
+        async def resume(mission: str | None = None) -> object:
+            return await self.resume(mission)
+
         @server.command("/undo")
         async def undo(mission: str | None = None, task: str | None = None) -> object:
             return await self.undo(mission, task)
@@ -140,6 +144,11 @@ class Commands:
         """Start a mission that failed or was cancelled again."""
         engine = await self._engine_of(mission)
         return await self._start(await engine.retry(mission), wait=False)
+
+    async def resume(self, mission: str | None) -> object:
+        """Go on with a mission that a crash cut short, or that its budget stopped."""
+        engine = await self._engine_of(mission)
+        return await self._start(await engine.resume(mission), wait=False)
 
     async def undo(self, mission: str | None, task: str | None) -> object:
         """Take a mission's changes back, or those of one task."""

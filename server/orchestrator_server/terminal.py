@@ -6,13 +6,14 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 from rich.table import Table
 
 from orchestrator_core.events import MissionPlanned, TaskFinished, TaskReviewed, TaskStarted
 from orchestrator_core.mission.mission import summarise
-from orchestrator_core.records import MissionStatus, TaskState
+from orchestrator_core.records import MissionStatus, Spent, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -206,9 +207,18 @@ def _show_task(console: Console, task: TaskReport) -> None:
 def _figures(report: MissionReport) -> str:
     workers = cast("dict[str, Any]", report.stats.get("workers", {}))
     tools = cast("dict[str, Any]", report.stats.get("tools", {}))
+    spent = report.stats.get("spent")
+    model = f"; model: {_spent(msgspec.convert(spent, Spent))}" if spent else ""
     return (
         f"{report.duration_s:.2f} s; pool: {workers.get('executed', 0)} jobs on "
         f"{workers.get('total', 0)} workers, {workers.get('stolen', 0)} stolen; "
         f"tools: {tools.get('calls', 0)} calls in {tools.get('processes', 0)} processes, "
-        f"p50 {tools.get('p50Ms', 0)} ms"
+        f"p50 {tools.get('p50Ms', 0)} ms{model}"
     )
+
+
+def _spent(spent: Spent) -> str:
+    """``12 requests, 34,567 tokens, $0.12``; what has no known price is not said to be free."""
+    requests = f"{spent.requests} request{'s'[: spent.requests != 1]}"
+    money = f", ${spent.money_usd:.2f}" if spent.money_usd else ""
+    return f"{requests}, {spent.tokens:,} tokens{money}"
