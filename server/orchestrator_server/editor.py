@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
 
 from orchestrator_core.errors import EditRefused, StaleEdit
 from orchestrator_core.workspace.edits import Change, diff_edits
@@ -74,15 +75,17 @@ class EditorApplier:
     async def _ask_editor(self, changes: Sequence[Change], label: str) -> None:
         if not changes:
             return
-        result = await self._server.workspace_apply_edit_async(
-            lsp.ApplyWorkspaceEditParams(edit=self._workspace_edit(changes), label=label)
-        )
-        if not result.applied:
+        try:
+            result = await self._server.workspace_apply_edit_async(
+                lsp.ApplyWorkspaceEditParams(edit=self._workspace_edit(changes), label=label)
+            )
+            refusal = None if result.applied else result.failure_reason or "no reason given"
+        except JsonRpcException as error:  # what some answer to an edit of an older version
+            refusal = error.message
+        if refusal is not None:
             # Where one was changed meanwhile, computing again may help.
             await asyncio.to_thread(self._verify, changes)
-            raise EditRefused(
-                f"the editor did not apply the edit: {result.failure_reason or 'no reason given'}"
-            )
+            raise EditRefused(f"the editor did not apply the edit: {refusal}")
         settled = asyncio.Event()
         loop = asyncio.get_running_loop()
         waiting = {

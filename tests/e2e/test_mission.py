@@ -143,6 +143,26 @@ async def test_a_refused_edit_fails_the_mission(editor: FakeEditor, tree) -> Non
     assert tree() == before
 
 
+async def test_an_edit_that_met_newer_text_is_made_anew_where_the_editor_answers_an_error(
+    editor: FakeEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "tests/test_shop.py"
+    editor.open(path)
+
+    def refuse_once(_: lsp.WorkspaceEdit) -> str | None:
+        monkeypatch.undo()
+        editor.type(path, f"# typed meanwhile\n{editor.text(path)}")
+        raise JsonRpcException("the edit requires version 1, there is 2")
+
+    monkeypatch.setattr(editor, "_apply", refuse_once)
+
+    report = await editor.execute("/task", REPLACE, {"wait": True})
+
+    assert report["status"] == "done", report["reason"]
+    assert editor.text(path).startswith("# typed meanwhile\n")
+    assert "assertEquals(" not in editor.text(path)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
