@@ -2,17 +2,19 @@
 
 ``auto`` takes the built-in backend for whatever the verb language understands: that is exact,
 costs nothing, and needs no model. For any other text it takes the first that is there: the
-editor's model, then a configured API or local server.
+editor's model, then a configured API or local server, then an agent on ``PATH``.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.agents.agent_choice import Agent, found
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
 from orchestrator_core.agents.budget import Budgets
 from orchestrator_core.agents.builtin import BuiltinBackend
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator_core.agents.acp import AcpBackend
     from orchestrator_core.agents.chat import ChatModel
     from orchestrator_core.agents.model_backend import ModelBackend
     from orchestrator_core.agents.permission_gate import Asker
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 EDITOR = "editor"
 LLM = "llm"
+ACP = "acp"
 
 
 class Offer(Struct, frozen=True):
@@ -54,7 +58,8 @@ def survey(
     editor: ChatModel | None = None,
 ) -> list[Offer]:
     """What is there, in the order in which ``auto`` takes it. Blocks on the disk."""
-    api = configured(settings.model, root, lambda files: trust.is_trusted(root, files), environment)
+    trusts = partial(trust.is_trusted, root)
+    api = configured(settings.model, root, trusts, environment)
     if isinstance(api, Api):
         llm = Offer(LLM, usable=True, detail=api.shown)
     else:
@@ -63,8 +68,13 @@ def survey(
         offered = Offer(EDITOR, usable=True, detail="the editor's own model")
     else:
         offered = Offer(EDITOR, usable=False, detail="no editor offers its model")
+    agent = found(settings.agent, root, trusts, environment)
+    if isinstance(agent, Agent):
+        acp = Offer(ACP, usable=True, detail=agent.shown)
+    else:
+        acp = Offer(ACP, usable=False, detail=agent)
     builtin = Offer(BuiltinBackend.name, usable=True, detail="needs no model and no network")
-    return [offered, llm, builtin]
+    return [offered, llm, acp, builtin]
 
 
 def preferred(offers: Sequence[Offer], setting: str) -> Offer:
@@ -110,7 +120,7 @@ class Backends:
         builtin: Backend = BuiltinBackend(engine.toolbox)
         self._made = {backend.name: backend for backend in (builtin, *own)}
         self._asker = asker
-        self._models: list[ModelBackend] = []
+        self._models: list[ModelBackend | AcpBackend] = []
 
     def offers(self) -> list[Offer]:
         """What is there. Blocks on the disk."""
@@ -158,17 +168,16 @@ class Backends:
     def _make(self, name: str) -> Backend:
         if name == EDITOR and self._editor is not None:
             return self._on(EDITOR, self._editor)
+        settings, root = self._engine.settings, self._engine.workspace.root
+        trusts = partial(self._trust.is_trusted, root)
         if name == LLM:
-            settings = self._engine.settings.model
-            root = self._engine.workspace.root
-            api = configured(
-                settings,
-                root,
-                lambda files: self._trust.is_trusted(root, files),
-                self._environment,
-            )
+            api = configured(settings.model, root, trusts, self._environment)
             if isinstance(api, Api):
-                return self._on(LLM, LazyApi(api, settings.silent_s, self._environment))
+                return self._on(LLM, LazyApi(api, settings.model.silent_s, self._environment))
+        if name == ACP:
+            agent = found(settings.agent, root, trusts, self._environment)
+            if isinstance(agent, Agent):
+                return self._with(agent)
         offers = self.offers()
         for offer in offers:
             if offer.name == name:
@@ -183,5 +192,14 @@ class Backends:
 
         asker = self._asker or NobodyToAsk()
         backend = ModelBackend.on(name, self._engine, model, self.budgets, asker)
+        self._models.append(backend)
+        return backend
+
+    def _with(self, agent: Agent) -> AcpBackend:
+        from orchestrator_core.agents.acp import AcpBackend  # noqa: PLC0415 - as above
+        from orchestrator_core.agents.permission_gate import NobodyToAsk  # noqa: PLC0415
+
+        asker = self._asker or NobodyToAsk()
+        backend = AcpBackend(self._engine, agent, self.budgets, asker, self._environment)
         self._models.append(backend)
         return backend
