@@ -14,6 +14,7 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    SettledFile,
     Shortage,
     Spent,
     Task,
@@ -131,6 +132,18 @@ class MissionUndone(Event, frozen=True, tag="undone"):
     unrestored: tuple[str, ...] = ()
 
 
+class HunksSettled(Event, frozen=True, tag="hunksSettled"):
+    """A person accepted hunks of what the mission changed, or had them taken back.
+
+    Attributes:
+        changes: what taking them back changed.
+    """
+
+    accepted: bool
+    files: tuple[SettledFile, ...]
+    changes: tuple[FileChange, ...] = ()
+
+
 AnyEvent = (
     MissionAccepted
     | MissionPlanned
@@ -144,4 +157,5 @@ AnyEvent = (
     | BudgetSpent
     | MissionFinished
     | MissionUndone
+    | HunksSettled
 )

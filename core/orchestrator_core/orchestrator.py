@@ -23,6 +23,7 @@ from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
+from orchestrator_core.mission.hunk_review import HunkReview
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.task_reports import report_now
@@ -103,6 +104,9 @@ class Orchestrator:
         backends: who plans and works besides those that are there anyway.
         editor_model: the editor's own model, if it offers one.
         asker: whoever can ask the person what an agent may do; nobody by default.
+
+    Attributes:
+        review: what missions changed and nobody has accepted or rejected.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class Orchestrator:
             asker=asker,
         )
         services.shutdown.register("backends", self._backends.close)
+        self.review = HunkReview(services.engine, services.reviewable, services.open_journal)
 
     @classmethod
     async def open(
@@ -392,6 +397,13 @@ class Orchestrator:
         """
         if self._missions and mission_id in (None, *self._missions):
             raise RequestError("the mission is still running: stop it first")
+        async with self.review.lock:
+            try:
+                return await self._undo(mission_id, task_id)
+            finally:
+                self.review.forget()
+
+    async def _undo(self, mission_id: str | None, task_id: str) -> UndoReport:
         await self._services.open_journal()
         events = history.to_undo(await self._journalled(), mission_id)
         overview = history.overview(events)
@@ -521,6 +533,7 @@ class Orchestrator:
         self._missions[mission.id] = mission
         if not mission.request.dry_run:
             self._services.overviews.began(mission.id)
+        self.review.forget()
         conducting = asyncio.ensure_future(self._conduct(mission, backend, plan))
         self._conducting.add(conducting)
         conducting.add_done_callback(self._conducting.discard)
@@ -546,6 +559,7 @@ class Orchestrator:
         self._missions.pop(mission.id, None)
         for ended in _overview(mission):
             services.overviews.ended(ended)
+        self.review.forget()
         took_s = round(time.monotonic() - started, 3)
         stats = {**await services.look(), **self._backends.ended(mission.id)}
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))

@@ -179,6 +179,24 @@ class Shortage(Struct, frozen=True, gc=False):
     more: float = 0.0
 
 
+class SettledFile(Struct, frozen=True, gc=False):
+    """Hunks of one file that a person accepted or rejected.
+
+    Attributes:
+        path: where the file was; for one that the mission had deleted, where it had been.
+        before: SHA-256 of its bytes at the time; empty where there was none.
+        after: SHA-256 of its bytes afterwards; empty where there is none.
+        spans: the lines of each hunk in what it held before, from 0, the end exclusive.
+        whole: whether its creation, deletion or renaming by the mission was settled.
+    """
+
+    path: str
+    before: str = ""
+    after: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+    whole: bool = False
+
+
 class TaskReport(Struct, frozen=True, gc=False):
     """A task in a mission's result.
 

@@ -27,6 +27,7 @@ from orchestrator_core.cleanup.scheduler import CleanupScheduler
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import JournalError, ToolUnavailable
 from orchestrator_core.mission.engine import Engine
+from orchestrator_core.mission.hunk_review import reviewable
 from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
 from orchestrator_core.mission.pools import Pools
@@ -270,6 +271,14 @@ class Services:
             for mission in self._journal.missions()
             if mission.status is MissionStatus.RUNNING and mission.mission_id not in running
         ]
+
+    def reviewable(self, mission_id: str = "") -> dict[str, tuple[AnyEvent, ...]]:
+        """The events of each mission that has ended and may be reviewed, the newest first.
+
+        With an id, those of that mission. Blocks on the disk.
+        """
+        ids = reviewable(self._journal.missions(), self.engine.now())
+        return {each: self._journal.events(each) for each in ids if mission_id in ("", each)}
 
     def owner(self) -> int | None:
         """The live process that works on the workspace. Blocks on the disk."""

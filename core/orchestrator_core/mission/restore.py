@@ -12,13 +12,12 @@ from orchestrator_core.mission.undo import plan_undo
 from orchestrator_core.workspace.disk_applier import clear_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.undo import UndoPlan
-    from orchestrator_core.records import FileChange
     from orchestrator_core.workspace.documents import Workspace
 
 log = logging.getLogger(__name__)
@@ -59,28 +58,43 @@ def clear_up(engine: Engine, events: Iterable[AnyEvent]) -> None:
 
     That is the names that failed or killed writes left, and the folders made for its files.
     """
-    paths: set[str] = set()
-    folders: set[Path] = set()
+    events, paths = list(events), set[str]()
     try:
         for event in events:
             if isinstance(event, EditsIntended):
                 for change in event.changes:
                     paths.update((change.path, change.new_path))
-                    folders.update(_made(engine.workspace, change))
             elif isinstance(event, MissionAccepted):
                 paths.add(event.plan_file)
         paths.discard("")
         clear_leftovers(engine.workspace, paths, is_kept=engine.contents.has)
     except (OSError, ContentsUnavailable, WorkspaceError) as error:
         log.warning("not all that a mission left behind could be removed: %s", error)
+    remove_made_folders(engine.workspace, events, paths)
+
+
+def remove_made_folders(
+    workspace: Workspace, events: Iterable[AnyEvent], paths: Collection[str]
+) -> None:
+    """Remove the folders that a mission made for files, as far as nothing is in them now.
+
+    Blocks on the disk.
+
+    Args:
+        workspace: whose folders they are.
+        events: of the mission.
+        paths: the files.
+    """
+    folders: set[Path] = set()
+    for event in events:
+        for change in event.changes if isinstance(event, EditsIntended) else ():
+            path = change.new_path or change.path
+            if path in paths:
+                with contextlib.suppress(WorkspaceError):  # it leads elsewhere by now
+                    folders.update(workspace.locate(path).parents[: change.made_folders])
     for folder in sorted(folders, reverse=True):  # what is inside before what it is in
         with contextlib.suppress(OSError):  # it is in use, or gone
             folder.rmdir()
-
-
-def _made(workspace: Workspace, change: FileChange) -> Sequence[Path]:
-    """The folders that a change made."""
-    return workspace.locate(change.new_path or change.path).parents[: change.made_folders]
 
 
 async def _apply_inverse(engine: Engine, events: Sequence[AnyEvent], task_id: str) -> UndoPlan:

@@ -26,6 +26,7 @@ from orchestrator_core.events import (
     EditsApplied,
     EditsIntended,
     EditsReverted,
+    HunksSettled,
     MissionAccepted,
     MissionFinished,
     MissionPlanned,
@@ -295,6 +296,12 @@ def _undone(state: MissionState, event: MissionUndone) -> None:
     state.unrestored = event.unrestored
 
 
+def _hunks_settled(state: MissionState, event: HunksSettled) -> None:
+    del event  # what is left to review concerns the texts, not the mission's course
+    if state.status not in _ENDED:
+        raise _illegal(state, "reviewed")
+
+
 _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     MissionAccepted: _accepted,
     TaskStarted: _started,
@@ -306,6 +313,7 @@ _TRANSITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     BudgetSpent: _budget_spent,
     MissionFinished: _mission_finished,
     MissionUndone: _undone,
+    HunksSettled: _hunks_settled,
 }
 _ADDITIONS: dict[type[AnyEvent], Callable[..., None]] = {
     MissionPlanned: _planned,

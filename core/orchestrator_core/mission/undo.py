@@ -19,15 +19,20 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core.errors import EditError, WorkspaceError
+from orchestrator_core.events import HunksSettled
+from orchestrator_core.mission.hunks import follow, names, steps_of
 from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.workspace import text_file
+from orchestrator_core.workspace.diff import split_lines
 from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.edits import Change, merge3
+from orchestrator_core.workspace.hunks import taken_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.hunks import FileHunks
     from orchestrator_core.mission.standing import StandingEdits
     from orchestrator_core.records import FileChange
     from orchestrator_core.workspace.content_store import ContentStore
@@ -66,7 +71,8 @@ def plan_undo(
     Raises:
         ContentsUnavailable: the content store cannot be read.
     """
-    undo = _Undo(content_store, Draft(workspace))
+    events = list(events)
+    undo = _Undo(content_store, Draft(workspace), _reviewed(events, content_store, task_id))
     for edits in reversed(standing_edits(events)):
         if task_id in ("", edits.task_id):
             for change in reversed(edits.changes):
@@ -74,18 +80,53 @@ def plan_undo(
     return UndoPlan(undo.draft.changes(), tuple(undo.unrestored))
 
 
-class _Undo:
-    """Takes changes back on a draft, and notes what cannot be."""
+def _reviewed(
+    events: list[AnyEvent], contents: ContentStore, task_id: str
+) -> dict[str, FileHunks | None]:
+    """The files of which a person has rejected something, under each name that they had.
 
-    def __init__(self, contents: ContentStore, draft: Draft) -> None:
+    What is left of the mission's changes there is no longer what any two texts differ in. None
+    stands for a file of which nothing is left.
+    """
+    steps = steps_of(events)
+    paths = {
+        settled.path
+        for step in steps
+        if isinstance(step, HunksSettled) and not step.accepted
+        for settled in step.files
+    }
+    if not paths:
+        return {}
+    wanted = frozenset[str]().union(*(names(steps, path) for path in paths))
+    followed = follow(steps, contents.get_all, paths=wanted, task_id=task_id, with_accepted=True)
+    found: dict[str, FileHunks | None] = dict.fromkeys(wanted)
+    found.update((name, file) for file in followed for name in names(steps, file.path))
+    return found
+
+
+class _Undo:
+    """Takes changes back on a draft, and notes what cannot be.
+
+    Args:
+        contents: has the texts from before.
+        draft: what they are taken back on.
+        reviewed: the files whose hunks are taken back one by one, under each of their names.
+    """
+
+    def __init__(
+        self, contents: ContentStore, draft: Draft, reviewed: Mapping[str, FileHunks | None]
+    ) -> None:
         self.draft = draft
         self.unrestored: list[str] = []
         self._contents = contents
+        self._reviewed = reviewed
 
     def take_back(self, change: FileChange, edits: StandingEdits) -> None:
         """Bring a file to what it was before ``change``, as far as others left it alone."""
         if edits.superseded and not self._holds(change):
             return  # rolled back at the time, and others have gone on from there
+        if change.path in self._reviewed and self._reviewed[change.path] is None:
+            return
         try:
             match change.kind:
                 case "modify":
@@ -112,6 +153,8 @@ class _Undo:
         current = self.draft.find(path)
         if current is None:
             self._leave(path, "was deleted since")
+        elif (file := self._reviewed.get(path)) is not None:
+            self._take_back_hunks(file, change, current)
         elif current.sha256 == change.after:
             before = self._content(change.before, path)
             if before is not None:
@@ -119,6 +162,20 @@ class _Undo:
                 self.draft.restore(path, before, change.mode if ours else None)
         elif current.sha256 != change.before:
             self._merge_back(change, path, current)
+
+    def _take_back_hunks(self, file: FileHunks, change: FileChange, current: Document) -> None:
+        """Take back what a person has left of the mission's changes; at once for all of a file."""
+        path, now = current.path, file.now(current)
+        if now is not None and now.hunks:
+            edits = taken_back(split_lines(current.text), now.hunks)
+            self.draft.edit(path, edits, sha256=current.sha256)
+        file.hunks = ()
+        if change.new_mode is not None and current.mode == change.new_mode:
+            self.draft.restore(path, self.draft.read(path).encode(), change.mode)
+        for start, end in now.lost if now is not None else ():
+            self._leave(path, f"{_lines(start + 1, end)} changed since")
+        if file.lost:
+            self._leave(path, "lines that the mission had changed were changed since")
 
     def _merge_back(self, change: FileChange, path: str, current: Document) -> None:
         before = self._content(change.before, path)
@@ -129,12 +186,7 @@ class _Undo:
         if merged.text != current.text:
             self.draft.write(path, merged.text)
         for conflict in merged.conflicts:
-            last = max(conflict.line, conflict.end_line - 1)
-            lines = (
-                f"line {conflict.line}"
-                if last == conflict.line
-                else (f"lines {conflict.line} to {last}")
-            )
+            lines = _lines(conflict.line, conflict.end_line - 1)
             self._leave(path, f"{lines} changed since")
 
     def _remove_created(self, change: FileChange) -> None:
@@ -149,6 +201,8 @@ class _Undo:
     def _restore_deleted(self, change: FileChange, edits: StandingEdits) -> None:
         current = self.draft.find(change.path)
         if current is not None:
+            if change.path in self._reviewed:
+                return  # a person wanted it back
             if edits.applied and current.sha256 != change.before:
                 self._leave(change.path, "was created anew since")
             return
@@ -183,6 +237,10 @@ class _Undo:
         note = f"{path}: {why}"
         if note not in self.unrestored:
             self.unrestored.append(note)
+
+
+def _lines(first: int, last: int) -> str:
+    return f"line {first}" if last <= first else f"lines {first} to {last}"
 
 
 def _text(content: bytes, path: str) -> str:

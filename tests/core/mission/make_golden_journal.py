@@ -16,6 +16,7 @@ from orchestrator_core.events import (
     EditsApplied,
     EditsIntended,
     EditsReverted,
+    HunksSettled,
     MissionAccepted,
     MissionFinished,
     MissionPlanned,
@@ -35,6 +36,7 @@ from orchestrator_core.records import (
     Mode,
     Plan,
     Receipt,
+    SettledFile,
     Shortage,
     Spent,
     Step,
@@ -193,7 +195,30 @@ def out_of_budget(mission: str) -> Iterator[AnyEvent]:
     yield from task_done(mission, "T2", change("b.py"), attempt=2)
 
 
-SCENARIOS = (done, failed, undone, crashed, resumed, refused, modes, divided, out_of_budget)
+def reviewed(mission: str) -> Iterator[AnyEvent]:
+    yield MissionAccepted(mission_id=mission, text="replace")
+    yield MissionPlanned(mission_id=mission, plan=plan("T1"))
+    yield from task_done(mission, "T1", change("a.py"), change("b.py", "create"))
+    yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=0.5)
+    seen = SettledFile("a.py", "1" * 64, "1" * 64, spans=((2, 5), (7, 7)))
+    yield HunksSettled(mission_id=mission, accepted=True, files=(seen,))
+    gone = SettledFile("b.py", "2" * 64, whole=True)
+    unmade = msgspec.structs.replace(change("b.py", "delete"), before="2" * 64)
+    yield HunksSettled(mission_id=mission, accepted=False, files=(gone,), changes=(unmade,))
+
+
+SCENARIOS = (
+    done,
+    failed,
+    undone,
+    crashed,
+    resumed,
+    refused,
+    modes,
+    divided,
+    out_of_budget,
+    reviewed,
+)
 NAMES = [scenario.__name__ for scenario in SCENARIOS]
 
 

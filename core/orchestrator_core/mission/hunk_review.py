@@ -1,0 +1,277 @@
+"""Reviewing what missions changed, hunk by hunk: which are pending, accepting and rejecting them.
+
+A review begins when a mission has ended. Nothing of it is in memory alone: what was settled is in
+the journal, and what stands where follows from the texts. What was read and computed is kept until
+:meth:`HunkReview.forget`, so that an editor may ask at every keystroke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from orchestrator_core.errors import EditRefused, RequestError, StaleEdit, WorkspaceError
+from orchestrator_core.events import HunksSettled, MissionPlanned, TaskDivided
+from orchestrator_core.mission.hunk_settlement import PendingHunk, Settling, pending
+from orchestrator_core.mission.hunks import follow, names, steps_of
+from orchestrator_core.mission.restore import remove_made_folders
+from orchestrator_core.records import MissionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.engine import Engine
+    from orchestrator_core.mission.hunk_settlement import Settlement
+    from orchestrator_core.mission.hunks import FileHunks
+    from orchestrator_core.mission.summaries import MissionSummary
+
+    Read = Callable[[str], Mapping[str, Sequence[AnyEvent]]]
+
+log = logging.getLogger(__name__)
+
+PENDING_S = 3 * 86_400.0
+"""What nobody has settled for so long after its mission ended counts as accepted."""
+
+_REVIEWABLE = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
+_ATTEMPTS = 3
+_FILES_KEPT = 64
+
+
+class SettleReport(Struct, frozen=True):
+    """What became of the hunks that somebody accepted or rejected.
+
+    Attributes:
+        hunks: how many were settled.
+        files: whose hunks they were.
+        unsettled: what could not be taken back, each as ``path: why``.
+        left: how many are pending still, of the missions concerned.
+    """
+
+    accepted: bool
+    hunks: int
+    files: tuple[str, ...]
+    unsettled: tuple[str, ...]
+    left: int
+
+
+def reviewable(missions: Iterable[MissionSummary], now: float) -> list[str]:
+    """Those that have ended, not too long ago, and were not undone."""
+    return [
+        each.mission_id
+        for each in missions
+        if each.status in _REVIEWABLE and each.finished_at >= now - PENDING_S
+    ]
+
+
+class _Mission:
+    """One mission that can be reviewed."""
+
+    def __init__(self, events: Sequence[AnyEvent]) -> None:
+        self.id = events[0].mission_id
+        self.events = events
+        self.steps = steps_of(events)
+        self.names = names(self.steps)
+        self.titles: dict[str, str] = {}
+        for event in events:
+            if isinstance(event, MissionPlanned | TaskDivided):
+                tasks = event.plan.tasks if isinstance(event, MissionPlanned) else event.parts
+                self.titles.update((task.id, task.title) for task in tasks)
+
+
+class HunkReview:
+    """The reviews of one workspace. Lives on the event loop; texts are compared in the pool.
+
+    Args:
+        engine: what missions run on.
+        read: the events of missions that have ended, by id, the newest mission first; with an id
+            those of that one. Called in the pool.
+        open_journal: becomes the one that writes to the journal.
+
+    Attributes:
+        on_changed: called when what is pending may have changed but for the texts.
+        lock: held while hunks are settled; to be held while a mission is undone.
+        generation: another number after each such change.
+    """
+
+    def __init__(
+        self, engine: Engine, read: Read, open_journal: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.lock = asyncio.Lock()
+        self.generation = 0
+        self.on_changed: Callable[[], None] = lambda: None
+        self._engine = engine
+        self._read = read
+        self._open_journal = open_journal
+        self._missions: dict[str, _Mission] | None = None
+        self._followed: OrderedDict[tuple[str, str], list[FileHunks]] = OrderedDict()
+        self._kept = threading.Lock()
+
+    def forget(self) -> None:
+        """A mission ended or was undone, or the journal has changed: read it the next time."""
+        self.generation += 1
+        self._missions = None
+        with self._kept:
+            self._followed.clear()
+        self.on_changed()
+
+    async def pending(self, *, mission_id: str = "", path: str = "") -> list[PendingHunk]:
+        """The hunks that nobody has settled, of the newest mission first.
+
+        Args:
+            mission_id: only of this mission.
+            path: only in this file; those of a file that was deleted are in no other.
+
+        Raises:
+            ContentsUnavailable: the texts that they are told from cannot be read.
+            JournalError: the journal cannot be read.
+        """
+        if self._missions is not None and path and not self._concerned(mission_id, path):
+            return []
+        return await self._engine.pool.submit(self._pending, mission_id, path)
+
+    async def settle(
+        self, *, accept: bool, mission_id: str = "", path: str = "", hunk: str = ""
+    ) -> SettleReport:
+        """Accept hunks, or have them taken back where nobody has changed them since.
+
+        Args:
+            accept: whether they stay.
+            mission_id: only those of this mission.
+            path: only those in this file. Without both, those of the newest mission that has any.
+            hunk: only this one; asks for ``mission_id`` and ``path``.
+
+        Raises:
+            RequestError: there are none.
+            EditError: the applier would not take the edits back; nothing was changed.
+            JournalBusy: another process works on this workspace.
+        """
+        async with self.lock:
+            found = await self.pending(mission_id=mission_id, path=path)
+            found = [each for each in found if hunk in ("", each.hunk)]
+            if not found:
+                where = f" in {path}" if path else ""
+                raise RequestError(
+                    f"that change is not pending any more{where}"
+                    if hunk
+                    else f"no change of a mission is pending{where}"
+                )
+            missions = list(dict.fromkeys(each.mission for each in found))
+            if not path:
+                missions = missions[:1]
+            await self._open_journal()
+            settled: list[Settlement] = []
+            try:
+                for mission in missions:  # the newest first: it may stand on the others
+                    plan = await self._settle(mission, path, hunk, accept=accept)
+                    settled.append(plan)
+                    if not (accept or hunk) and any(file.whole for file in plan.files):
+                        # A file that is back may have been renamed or changed before.
+                        settled.append(await self._settle(mission, path, hunk, accept=accept))
+            finally:
+                self.forget()
+        left = sum([len(await self.pending(mission_id=mission)) for mission in missions])
+        return SettleReport(
+            accepted=accept,
+            hunks=sum(each.hunks for each in settled),
+            files=tuple(file.path for each in settled for file in each.files),
+            unsettled=tuple(note for each in settled for note in each.unsettled),
+            left=left,
+        )
+
+    async def _settle(self, mission_id: str, path: str, hunk: str, *, accept: bool) -> Settlement:
+        engine = self._engine
+        async with engine.apply_lock:
+            for _ in range(_ATTEMPTS):
+                try:
+                    mission, plan = await engine.pool.submit(
+                        self._plan, mission_id, path, hunk, accept
+                    )
+                    if plan.kept:
+                        await engine.pool.submit(engine.contents.put_all, plan.kept)
+                    if plan.changes:
+                        await engine.applier.apply(plan.changes, label="orchestrator: reject")
+                    break
+                except StaleEdit as error:
+                    log.info("review: %s", error)  # somebody typed meanwhile: look again
+            else:
+                raise EditRefused(
+                    f"it was given up after {_ATTEMPTS} attempts: the files keep changing"
+                )
+            if plan.files:
+                await self._note(mission, plan, accept=accept)
+        return plan
+
+    async def _note(self, mission: _Mission, plan: Settlement, *, accept: bool) -> None:
+        engine = self._engine
+        event = HunksSettled(
+            mission_id=mission.id,
+            sequence=mission.events[-1].sequence + 1,
+            at=engine.now(),
+            accepted=accept,
+            files=plan.files,
+            changes=tuple(change.record() for change in plan.changes),
+        )
+        engine.listener.on_event(event)
+        await engine.record(event)
+        if not accept:
+            made = {file.path for file in plan.files if file.whole}
+            await engine.pool.submit(remove_made_folders, engine.workspace, mission.events, made)
+
+    def _plan(
+        self, mission_id: str, path: str, hunk: str, accept: bool
+    ) -> tuple[_Mission, Settlement]:
+        """Plan to settle hunks of a mission as the journal and the files are now."""
+        if (events := self._read(mission_id).get(mission_id)) is None:
+            raise RequestError(f"mission {mission_id} cannot be reviewed any more")
+        mission = _Mission(events)
+        engine = self._engine
+        settling = Settling(engine.workspace, engine.contents.get_all, accept=accept)
+        for file in self._files(mission, path):
+            settling.take(file, hunk)
+        return mission, settling.plan()
+
+    def _concerned(self, mission_id: str, path: str) -> list[_Mission]:
+        """The missions that may have hunks."""
+        return [
+            mission
+            for mission in (self._missions or {}).values()
+            if mission_id in ("", mission.id) and (not path or path in mission.names)
+        ]
+
+    def _pending(self, mission_id: str, path: str) -> list[PendingHunk]:
+        if self._missions is None:
+            generation = self.generation
+            read = {name: _Mission(events) for name, events in self._read("").items()}
+            if generation == self.generation:
+                self._missions = read
+        found: list[PendingHunk] = []
+        for mission in self._concerned(mission_id, path):
+            for file in self._files(mission, path):
+                try:
+                    document = self._engine.workspace.find(file.path)
+                except WorkspaceError:
+                    continue
+                found += pending(mission.id, file, mission.titles, document)
+        return found
+
+    def _files(self, mission: _Mission, path: str) -> list[FileHunks]:
+        """The files of a mission, followed to its end; with a path the one that is there."""
+        key = (f"{mission.id}.{mission.events[-1].sequence}", path)
+        with self._kept:
+            files = self._followed.get(key)
+        if files is None:
+            wanted = names(mission.steps, path) if path else mission.names
+            files = follow(mission.steps, self._engine.contents.get_all, paths=wanted)
+            if path:  # all the texts of a large mission would be too much to keep
+                files = [file for file in files if file.path == path]
+                with self._kept:
+                    self._followed[key] = files
+                    if len(self._followed) > _FILES_KEPT:
+                        self._followed.popitem(last=False)
+        return files
