@@ -514,6 +514,10 @@ class Orchestrator:
         """
         await self._services.engine.pool.submit(self._services.trust, revoke=revoke)
 
+    def offer_model(self, model: ChatModel | None) -> None:
+        """Take what the editor offers from now on; None: no model any more."""
+        self._backends.editor = model
+
     def reconfigure(self, settings: Settings) -> None:
         """Take changed settings; pools keep their size until the next start."""
         self._services.reconfigure(settings)

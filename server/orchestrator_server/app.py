@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types as lsp
 
@@ -77,8 +77,12 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
             session.stop(mission, "cancelled in the editor")
 
     @server.feature("orchestrator/lm.delta")
-    def model_said(params: object) -> None:
+    def model_said(params: dict[str, Any]) -> None:
         session.hear_model(params)
+
+    @server.feature("orchestrator/lm.offer")
+    async def model_offered(params: dict[str, Any]) -> None:
+        await session.offer_model(params)
 
     return server, session
 

@@ -1,6 +1,7 @@
 """The editor's own language model, asked for through the client: ``orchestrator/lm.chat``.
 
-A client that can answer says so with ``languageModel: true`` in its ``initializationOptions``. The
+A client that can answer says so with ``languageModel: true`` in its ``initializationOptions``, or
+later with ``orchestrator/lm.offer`` ``{offered}``, which also takes the offer back. The
 request is ``{token, selector, messages, tools, toolMode}``; the answer ``{content, model}``, where
 ``content`` is a list of ``{type: "text", text}`` and ``{type: "toolCall", id, name, input}``.
 Meanwhile the client may send ``orchestrator/lm.delta`` ``{token, text}``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,13 +81,21 @@ class EditorSession:
         if self._model is not None:
             self._model.on_delta(params)
 
+    async def offer_model(self, params: object) -> None:
+        """The editor has a model from now on, or none any more."""
+        told = cast("dict[str, Any]", params) if isinstance(params, dict) else {}
+        self._offers_model = told.get("offered") is True
+        for folder in list(self.folders.values()):
+            with suppress(WorkspaceError):  # told to whoever wants something of that folder
+                (await folder.orchestrator()).offer_model(self.model())
+
     def model(self) -> EditorModel | None:
         """The editor's own model, if it offers one."""
         if self._offers_model and self._model is None:
             from orchestrator_server.editor_model import EditorModel  # noqa: PLC0415 - only then
 
             self._model = EditorModel(self.server)
-        return self._model
+        return self._model if self._offers_model else None
 
     def warm_up(self) -> None:
         """Start to construct the engines, in the background."""

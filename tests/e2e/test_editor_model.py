@@ -83,7 +83,9 @@ async def on(
     assert fake.process.returncode == 0
 
 
-async def test_the_editors_model_plans_works_and_reviews(on: tuple[FakeEditor, Model]) -> None:
+async def test_the_editors_model_plans_works_and_reviews(
+    on: tuple[FakeEditor, Model], capfd: pytest.CaptureFixture[str]
+) -> None:
     editor, model = on
     report = await editor.execute("/task", "leave a note for the next person", {"wait": True})
     assert report["status"] == "done", report["reason"]
@@ -94,6 +96,7 @@ async def test_the_editors_model_plans_works_and_reviews(on: tuple[FakeEditor, M
     assert {tool["name"] for tool in worker[0]["tools"]} >= {"edit", "read", "search"}
     assert worker[1]["messages"][-2]["toolCalls"][0]["input"]["path"] == "NOTES.md"
     assert worker[1]["messages"][-1]["toolResults"][0]["callId"] == "1"
+    assert "lm.delta" not in capfd.readouterr().err  # each piece was taken
 
 
 async def test_a_model_that_may_not_be_used_fails_the_mission_with_advice(
@@ -118,6 +121,19 @@ async def test_a_stop_cancels_the_editors_request(on: tuple[FakeEditor, Model]) 
     done = await editor.event("done", accepted["missionId"])
     assert done["status"] == "cancelled"
     await asyncio.wait_for(model.cancelled.wait(), 10)
+
+
+@pytest.mark.parametrize("on", [False], indirect=True)
+async def test_a_model_is_used_as_long_as_it_is_offered(on: tuple[FakeEditor, Model]) -> None:
+    editor, model = on
+    editor.client.protocol.notify("orchestrator/lm.offer", {"offered": True})
+    report = await editor.execute("/task", "leave a note for the next person", {"wait": True})
+    assert report["status"] == "done", report["reason"]
+    asked = len(model.asked)
+    editor.client.protocol.notify("orchestrator/lm.offer", {"offered": False})
+    with pytest.raises(JsonRpcException, match="needs a model"):
+        await editor.execute("/task", "leave another note", {"wait": True})
+    assert len(model.asked) == asked
 
 
 @pytest.mark.parametrize("on", [False], indirect=True)

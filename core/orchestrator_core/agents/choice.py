@@ -100,6 +100,7 @@ class Backends:
 
     Attributes:
         budgets: what each mission may spend, whatever backend it has.
+        editor: the editor's model, as long as it offers one.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Backends:
         self._engine = engine
         self.budgets = Budgets(lambda: engine.settings.budget)
         self._trust = trust
-        self._editor = editor
+        self.editor = editor
         self._environment = os.environ if environment is None else environment
         builtin: Backend = BuiltinBackend(engine.toolbox)
         self._made = {backend.name: backend for backend in (builtin, *own)}
@@ -125,7 +126,7 @@ class Backends:
     def offers(self) -> list[Offer]:
         """What is there. Blocks on the disk."""
         root = self._engine.workspace.root
-        return survey(self._engine.settings, root, self._trust, self._environment, self._editor)
+        return survey(self._engine.settings, root, self._trust, self._environment, self.editor)
 
     def chosen(self, name: str, text: str) -> str:
         """The backend that ``auto`` stands for with this text; any other name is itself."""
@@ -166,8 +167,8 @@ class Backends:
         return {} if spent is None else {"spent": msgspec.to_builtins(spent)}
 
     def _make(self, name: str) -> Backend:
-        if name == EDITOR and self._editor is not None:
-            return self._on(EDITOR, self._editor)
+        if name == EDITOR and self.editor is not None:
+            return self._on(EDITOR, self.editor)
         settings, root = self._engine.settings, self._engine.workspace.root
         trusts = partial(self._trust.is_trusted, root)
         if name == LLM:
