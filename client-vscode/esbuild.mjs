@@ -21,7 +21,8 @@ const extension = {
 
 if (flags.has("--tests")) {
   const tests = (await readdir("test")).filter((name) => name.endsWith(".test.ts"));
-  await build({ ...shared, entryPoints: tests.map((name) => `test/${name}`), outdir: "dist/test" });
+  const alias = { vscode: "./test/fakeVscode.ts" };
+  await build({ ...shared, external: [], alias, entryPoints: tests.map((name) => `test/${name}`), outdir: "dist/test" });
 } else if (flags.has("--watch")) {
   await (await context(extension)).watch();
 } else {

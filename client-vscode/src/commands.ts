@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 import { ResponseError } from "vscode-languageclient/node";
 import type { Changes } from "./changes";
 import { statsTable } from "./figures";
-import type { MissionBook } from "./missions";
+import type { MissionBook } from "./missionBook";
 import type { Row } from "./missionTree";
 import type { MissionOverview, PoolStats } from "./protocol";
 import type { Reports } from "./reports";

@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import * as path from "node:path";
 
-export type Source = "setting" | "interpreter" | "workspace" | "PATH";
+export type Source = "setting" | "interpreter" | "workspace" | "PATH" | "bundled";
 
 export interface Candidate {
   readonly file: string;
@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly searchPath: string;
   readonly home: string;
   readonly windows: boolean;
+  /** This extension's folder: one that was packed for a platform has a server of its own. */
+  readonly extension: string;
 }
 
 const PROGRAM = "opencode-orchestrator";
@@ -56,6 +58,7 @@ export function candidates(around: Surroundings): Candidate[] {
       found.push({ file: lib.join(folder, program), source: "PATH" });
     }
   }
+  found.push({ file: lib.join(around.extension, "bundled", "bin", program), source: "bundled" });
   const seen = new Set<string>();
   return found.filter(({ file }) => !seen.has(file) && seen.add(file));
 }

@@ -4,11 +4,15 @@ import * as vscode from "vscode";
 import { announce } from "./announce";
 import { Changes } from "./changes";
 import { registerCommands } from "./commands";
-import { isOver, MissionBook } from "./missions";
+import { watchInterpreter } from "./interpreter";
+import { LanguageModels } from "./languageModel";
+import { modelOffer } from "./modelProtocol";
+import { MissionBook } from "./missionBook";
+import { isOver } from "./missions";
 import { MissionTree } from "./missionTree";
 import { CancellableProgress } from "./progress";
 import { Reports } from "./reports";
-import { Server, watchInterpreter } from "./server";
+import { Server } from "./server";
 import { StatusBar } from "./statusBar";
 import { TaskPrompt } from "./taskPrompt";
 
@@ -25,7 +29,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const progress = new CancellableProgress((token) => {
     server.notify("window/workDoneProgress/cancel", { token });
   });
-  const server = new Server(output, context.extension.packageJSON, {
+  const models = new LanguageModels(languageModels(), () => vscode.workspace.getConfiguration("orchestrator").get("languageModel", ""));
+  const server = new Server(output, context.extension, models, (title) => prompt.ask(title), {
     handleWorkDoneProgress: progress.handle,
     workspace: { handleApplyEdit: (params, next) => changes.around(params, next as Apply) },
     // Without a text, the person is asked here, where there is a history and a selection.
@@ -53,12 +58,20 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     tree,
     statusBar,
     progress,
+    models,
+    models.onOffer((offered) => {
+      void vscode.commands.executeCommand("setContext", "orchestrator.modelOffered", offered);
+      server.notify(modelOffer.method, { offered });
+    }),
     server,
     view,
     registerCommands({ server, book, changes, reports, prompt, output }),
     server.onState((state) => {
       void vscode.commands.executeCommand("setContext", "orchestrator.serverState", state);
       statusBar.showState(state);
+      if (state === "running") {
+        server.notify(modelOffer.method, { offered: models.available }); // it may have changed since initialize
+      }
       if (state === "stopped") {
         progress.clear();
         book.abandon("The server stopped.");
@@ -89,7 +102,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     }),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void server.reconsider()),
   );
-  await server.restart();
+  await Promise.all([server.restart(), models.look()]);
   const watching = await watchInterpreter(() => void server.reconsider());
   if (watching !== undefined) {
     context.subscriptions.push(watching);
@@ -99,6 +112,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 /** Stops the server; VS Code waits for it. */
 export async function deactivate(): Promise<void> {
   await running?.stop();
+}
+
+/** `vscode.lm`, which some editors that are built on VS Code lack. */
+function languageModels(): typeof vscode.lm | undefined {
+  return (vscode as Partial<typeof vscode>).lm;
 }
 
 type Apply = Parameters<Changes["around"]>[1];

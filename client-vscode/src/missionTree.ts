@@ -3,7 +3,8 @@
 import * as vscode from "vscode";
 import { fileOf } from "./changes";
 import { counted, duration } from "./figures";
-import { filesChanged, isOver, label, pathNow, progress, type Mission, type MissionBook, type Task } from "./missions";
+import type { MissionBook } from "./missionBook";
+import { filesChanged, isOver, label, pathNow, progress, type Mission, type Task } from "./missions";
 import type { CheckResult, FileChange, MissionStatus, TaskState } from "./protocol";
 
 /** A row of the tree. */

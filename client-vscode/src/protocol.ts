@@ -1,6 +1,6 @@
 /** What the server and this client say to each other beyond the standard protocol. */
 
-import { NotificationType } from "vscode-languageclient/node";
+import { NotificationType, RequestType } from "vscode-languageclient/node";
 
 export type MissionStatus = "planning" | "running" | "done" | "failed" | "cancelled" | "undone";
 export type TaskState = "pending" | "running" | "done" | "failed" | "cancelled";
@@ -52,8 +52,15 @@ interface EventHead {
 /** `$/orchestrator/missionEvent`: what happened in a mission, numbered from 1. */
 export type MissionEvent = EventHead &
   (
-    | { readonly kind: "accepted"; readonly text: string; readonly dryRun?: boolean }
+    | {
+        readonly kind: "accepted";
+        readonly text: string;
+        readonly dryRun?: boolean;
+        /** Where the plan came from; empty or absent where the Planner makes one. */
+        readonly planFile?: string;
+      }
     | { readonly kind: "planned"; readonly plan: { readonly title: string; readonly tasks: readonly PlannedTask[] } }
+    | { readonly kind: "taskDivided"; readonly taskId: string; readonly parts: readonly PlannedTask[] }
     | { readonly kind: "taskStarted"; readonly taskId: string; readonly attempt?: number }
     | { readonly kind: "editsIntended"; readonly taskId: string; readonly changes: readonly FileChange[] }
     | { readonly kind: "editApplied"; readonly taskId: string; readonly changes: readonly FileChange[] }
@@ -72,9 +79,23 @@ export type MissionEvent = EventHead &
         readonly reason?: string;
         readonly notes?: readonly string[];
       }
-    | { readonly kind: "done"; readonly status: MissionStatus; readonly reason?: string; readonly durationS?: number }
+    | {
+        readonly kind: "done";
+        readonly status: MissionStatus;
+        readonly reason?: string;
+        readonly durationS?: number;
+        readonly stats?: { readonly spent?: Spent };
+      }
     | { readonly kind: "undone"; readonly unrestored?: readonly string[] }
   );
+
+/** What missions spent on models. */
+export interface Spent {
+  readonly tokens: number;
+  /** As far as prices are known. */
+  readonly moneyUsd: number;
+  readonly requests: number;
+}
 
 /** An entry of the answer of `/status`: the newest mission comes first. */
 export interface MissionOverview {
@@ -96,6 +117,7 @@ export interface MissionOverview {
     readonly notes: readonly string[];
   }[];
   readonly filesChanged: readonly string[];
+  readonly planFile?: string;
 }
 
 /** A pool that hands out reusable things; rates are shares between 0 and 1. */
@@ -129,6 +151,8 @@ export interface PoolStats {
   readonly concurrency?: Readonly<
     Record<string, { readonly active: number; readonly limit: number; readonly circuit: string }>
   >;
+  /** Of the missions that run. */
+  readonly spent?: Spent;
   readonly process?: {
     readonly rssBytes: number;
     readonly cpuPercent: number;
@@ -140,3 +164,5 @@ export interface PoolStats {
 
 export const missionEvent = new NotificationType<MissionEvent>("$/orchestrator/missionEvent");
 export const poolStats = new NotificationType<PoolStats>("$/orchestrator/poolStats");
+/** Asks the person for a text; null where they gave none. */
+export const input = new RequestType<{ readonly prompt: string }, string | null, void>("orchestrator/input");

@@ -2,22 +2,17 @@
 
 import type { ChildProcess } from "node:child_process";
 import * as os from "node:os";
-import * as readline from "node:readline";
 import * as vscode from "vscode";
-import {
-  CloseAction,
-  ErrorAction,
-  ExecuteCommandRequest,
-  LanguageClient,
-  RevealOutputChannelOn,
-  State,
-  type Middleware,
-} from "vscode-languageclient/node";
+import { ExecuteCommandRequest, State, type LanguageClient, type Middleware } from "vscode-languageclient/node";
+import { newClient } from "./connection";
 import { candidates, firstRunnable, type Candidate } from "./discovery";
+import { chosenInterpreter } from "./interpreter";
+import type { LanguageModels } from "./languageModel";
 import { missionEvent, poolStats, type MissionEvent, type PoolStats } from "./protocol";
 import { RestartBudget } from "./restartBudget";
 import { Serial } from "./serial";
 import { processEnded, startProcess } from "./serverProcess";
+import { offer, reportMissing } from "./serverProblems";
 import { explicitSettings, serverSettings } from "./settings";
 
 /** `noFolder`: nothing is open that the server could work on. */
@@ -51,12 +46,16 @@ export class Server implements vscode.Disposable {
   readonly onPoolStats = this.statsArrived.event;
 
   /**
-   * @param manifest the extension's package.json, which lists the settings.
+   * @param extension this extension: its manifest lists the settings, its folder may hold a server.
+   * @param models what the server may ask.
+   * @param ask asks a person for a text, on behalf of the server.
    * @param middleware what the features of this extension want to see of the traffic.
    */
   constructor(
     private readonly output: vscode.LogOutputChannel,
-    private readonly manifest: unknown,
+    private readonly extension: vscode.Extension<unknown>,
+    private readonly models: LanguageModels,
+    private readonly ask: (prompt: string) => Promise<string | undefined>,
     private readonly middleware: Middleware,
   ) {}
 
@@ -131,7 +130,7 @@ export class Server implements vscode.Disposable {
     if (this.program === undefined) {
       this.output.warn(`The server was looked for, without success, at:\n${places.map((place) => `  ${place.file}`).join("\n")}`);
       this.become("missing");
-      this.reportMissing(places);
+      reportMissing(places);
       return;
     }
     this.output.info(`Starting ${this.program.file} (found by: ${this.program.source})`);
@@ -141,7 +140,7 @@ export class Server implements vscode.Disposable {
     } catch (error) {
       this.output.error(error instanceof Error ? error : String(error));
       await this.halt();
-      void this.offer(`The Orchestrator server (${this.program.file}) did not start.`, "Show Output", "Select Server Program…");
+      void offer(`The Orchestrator server (${this.program.file}) did not start.`, "Show Output", "Select Server Program…");
     } finally {
       clearTimeout(limit);
     }
@@ -177,41 +176,18 @@ export class Server implements vscode.Disposable {
       void this.restart();
     } else {
       this.become("stopped");
-      void this.offer("The Orchestrator server ended several times in a row.", "Restart Server", "Show Output");
+      void offer("The Orchestrator server ended several times in a row.", "Restart Server", "Show Output");
     }
   }
 
   private clientOf(child: ChildProcess): LanguageClient {
-    const client = new QuietClient(
-      "orchestrator",
-      "OpenCode Orchestrator",
-      () => Promise.resolve(child),
-      {
-        documentSelector: [{ scheme: "file" }],
-        outputChannel: this.output,
-        revealOutputChannelOn: RevealOutputChannelOn.Never,
-        initializationOptions: () => this.settings(),
-        stdioOptions: { stdout: logLines, stderr: logLines },
-        // Starts, ends and what is said of them are this class's.
-        initializationFailedHandler: () => false,
-        errorHandler: {
-          error: () => ({ action: ErrorAction.Continue, handled: true }),
-          closed: () => ({ action: CloseAction.DoNotRestart, handled: true }),
-        },
-        middleware: {
-          ...this.middleware,
-          workspace: {
-            ...this.middleware.workspace,
-            // The library would send defaults as well: `configurationChanged` sends what was set.
-            didChangeConfiguration: () => Promise.resolve(),
-            configuration: (params, token, next) =>
-              params.items.every((item) => item.section === "orchestrator")
-                ? params.items.map(() => this.settings())
-                : next(params, token),
-          },
-        },
-      },
-    );
+    const client = newClient(child, {
+      output: this.output,
+      settings: () => this.settings(),
+      models: this.models,
+      ask: this.ask,
+      middleware: this.middleware,
+    });
     client.onNotification(missionEvent, (event) => {
       this.missionHappened.fire(event);
     });
@@ -254,7 +230,7 @@ export class Server implements vscode.Disposable {
   private settings(): Record<string, unknown> {
     const section = vscode.workspace.getConfiguration("orchestrator", vscode.workspace.workspaceFolders?.[0]?.uri ?? null);
     return explicitSettings(
-      serverSettings(this.manifest),
+      serverSettings(this.extension.packageJSON),
       (name) => section.inspect(name),
       (name) => section.get(name),
     );
@@ -270,46 +246,8 @@ export class Server implements vscode.Disposable {
       searchPath: process.env.PATH ?? "",
       home: os.homedir(),
       windows: process.platform === "win32",
+      extension: this.extension.extensionPath,
     });
-  }
-
-  private reportMissing(places: readonly Candidate[]): void {
-    const [first] = places;
-    if (first?.source === "setting") {
-      void this.offer(
-        `There is no program to run at “${first.file}”, which the setting orchestrator.server.path names.`,
-        "Open Settings",
-        "Select Server Program…",
-      );
-    } else if (vscode.workspace.isTrusted) {
-      void this.offer(
-        "The program opencode-orchestrator was found neither beside the selected Python interpreter, nor in .venv, nor on PATH. Install it with “pip install opencode-orchestrator”, or select where it is.",
-        "Select Server Program…",
-        "Look Again",
-        "Show Output",
-      );
-    } else {
-      void this.offer(
-        "The program opencode-orchestrator was not found on PATH. The workspace's own environment is not looked at until you trust the workspace.",
-        "Manage Workspace Trust",
-        "Select Server Program…",
-      );
-    }
-  }
-
-  private async offer(message: string, ...buttons: (keyof typeof BUTTON_COMMANDS)[]): Promise<void> {
-    const choice = await vscode.window.showErrorMessage(message, ...buttons);
-    if (choice !== undefined) {
-      const [command, ...args] = BUTTON_COMMANDS[choice];
-      await vscode.commands.executeCommand(command, ...args);
-    }
-  }
-}
-
-/** The library's client without its pop-ups: what a person is to know is said by `Server`. */
-class QuietClient extends LanguageClient {
-  override error(message: string, data?: unknown): void {
-    super.error(message, data, false);
   }
 }
 
@@ -317,56 +255,3 @@ class QuietClient extends LanguageClient {
 function workspaceFolders(): vscode.WorkspaceFolder[] {
   return (vscode.workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === "file");
 }
-
-const BUTTON_COMMANDS = {
-  "Open Settings": ["workbench.action.openSettings", "orchestrator.server.path"],
-  "Select Server Program…": ["orchestrator.selectServer"],
-  "Look Again": ["orchestrator.restartServer"],
-  "Restart Server": ["orchestrator.restartServer"],
-  "Show Output": ["orchestrator.showOutput"],
-  "Manage Workspace Trust": ["workbench.trust.manage"],
-} as const satisfies Record<string, readonly [string, ...string[]]>;
-
-/** The interpreter that the Python extension would use, where that extension is there. */
-async function chosenInterpreter(resource: vscode.Uri | undefined): Promise<string | undefined> {
-  const extension = vscode.extensions.getExtension<PythonExtension>("ms-python.python");
-  if (extension === undefined) {
-    return undefined;
-  }
-  try {
-    const { environments } = await extension.activate();
-    const chosen = environments.getActiveEnvironmentPath(resource);
-    return (await environments.resolveEnvironment(chosen))?.executable.uri?.fsPath;
-  } catch {
-    return undefined; // An interpreter that cannot be asked for is the same as none chosen.
-  }
-}
-
-/** Calls `changed` when another interpreter is chosen; does nothing without the Python extension. */
-export async function watchInterpreter(changed: () => void): Promise<vscode.Disposable | undefined> {
-  const extension = vscode.extensions.getExtension<PythonExtension>("ms-python.python");
-  return (await extension?.activate())?.environments.onDidChangeActiveEnvironmentPath(changed);
-}
-
-/** The part of the Python extension's public interface that is used here. */
-interface PythonExtension {
-  readonly environments: {
-    getActiveEnvironmentPath(resource?: vscode.Uri): { readonly path: string };
-    resolveEnvironment(
-      environment: object,
-    ): Promise<{ readonly executable: { readonly uri: vscode.Uri | undefined } } | undefined>;
-    readonly onDidChangeActiveEnvironmentPath: vscode.Event<unknown>;
-  };
-}
-
-/** Writes what the server prints to the output, at the level that a line begins with or the one before it had. */
-function logLines(stream: NodeJS.ReadableStream, output: vscode.LogOutputChannel): void {
-  let level: keyof typeof LOG_LEVELS = "WARNING";
-  readline.createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => {
-    const [, named, text] = /^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b:?\s*(.*)$/.exec(line) ?? [];
-    level = (named as keyof typeof LOG_LEVELS | undefined) ?? level;
-    output[LOG_LEVELS[level]](text ?? line);
-  });
-}
-
-const LOG_LEVELS = { DEBUG: "debug", INFO: "info", WARNING: "warn", ERROR: "error", CRITICAL: "error" } as const;

@@ -8,7 +8,7 @@ export interface Inspected {
 }
 
 /** Settings of this client alone. */
-const CLIENT_ONLY = ["server.", "trace.", "saveEditedFiles"];
+const CLIENT_ONLY = ["server.", "trace.", "saveEditedFiles", "languageModel"];
 
 /** Names below `orchestrator.` that the server knows, from the extension's manifest. */
 export function serverSettings(manifest: unknown): string[] {

@@ -2,7 +2,8 @@
 
 import * as vscode from "vscode";
 import { counted, statsTable, statusBarText } from "./figures";
-import { label, type MissionBook } from "./missions";
+import type { MissionBook } from "./missionBook";
+import { label } from "./missions";
 import type { PoolStats } from "./protocol";
 import type { ServerState } from "./server";
 

@@ -13,12 +13,13 @@ const HERE: Surroundings = {
   searchPath: "/usr/bin:relative::/home/me/.local/bin:/usr/bin",
   home: "/home/me",
   windows: false,
+  extension: "/extension",
 };
 
 const files = (around: Partial<Surroundings>): string[] => candidates({ ...HERE, ...around }).map((place) => place.file);
 
 describe("the search for the server", () => {
-  it("goes from the interpreter over the workspace to PATH, each place once", () => {
+  it("goes from the interpreter over the workspace to PATH and to what came with it, each place once", () => {
     assert.deepEqual(
       candidates(HERE).map(({ file, source }) => `${source}: ${file}`),
       [
@@ -27,9 +28,10 @@ describe("the search for the server", () => {
         "workspace: /code/two/.venv/bin/opencode-orchestrator",
         "PATH: /usr/bin/opencode-orchestrator",
         "PATH: /home/me/.local/bin/opencode-orchestrator",
+        "bundled: /extension/bundled/bin/opencode-orchestrator",
       ],
     );
-    assert.equal(files({ interpreter: "/code/one/.venv/bin/python" }).length, 4);
+    assert.equal(files({ interpreter: "/code/one/.venv/bin/python" }).length, 5);
   });
 
   it("looks nowhere else when the setting names a program", () => {
@@ -39,17 +41,28 @@ describe("the search for the server", () => {
     assert.deepEqual(files({ setting: " env/../bin/orc " }), ["/code/one/bin/orc"]);
   });
 
-  it("looks only at PATH while the workspace is not trusted", () => {
-    assert.deepEqual(files({ trusted: false }), ["/usr/bin/opencode-orchestrator", "/home/me/.local/bin/opencode-orchestrator"]);
+  it("looks at nothing of the workspace while that is not trusted", () => {
+    assert.deepEqual(files({ trusted: false }), [
+      "/usr/bin/opencode-orchestrator",
+      "/home/me/.local/bin/opencode-orchestrator",
+      "/extension/bundled/bin/opencode-orchestrator",
+    ]);
   });
 
   it("knows Windows", () => {
     assert.deepEqual(
-      files({ interpreter: "C:\\env\\Scripts\\python.exe", folders: ["C:\\w"], searchPath: "C:\\bin;bin", windows: true }),
+      files({
+        interpreter: "C:\\env\\Scripts\\python.exe",
+        folders: ["C:\\w"],
+        searchPath: "C:\\bin;bin",
+        windows: true,
+        extension: "C:\\ext",
+      }),
       [
         "C:\\env\\Scripts\\opencode-orchestrator.exe",
         "C:\\w\\.venv\\Scripts\\opencode-orchestrator.exe",
         "C:\\bin\\opencode-orchestrator.exe",
+        "C:\\ext\\bundled\\bin\\opencode-orchestrator.exe",
       ],
     );
   });

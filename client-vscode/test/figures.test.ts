@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { bytes, counted, duration, percent, statsTable, statusBarText } from "../src/figures";
-import { MissionBook } from "../src/missions";
+import { MissionBook } from "../src/missionBook";
 import type { PoolStats } from "../src/protocol";
 
 /** Text with ordinary spaces, which read better in a test. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { filesChanged, isOver, label, MissionBook, pathNow, progress } from "../src/missions";
+import { MissionBook } from "../src/missionBook";
+import { filesChanged, isOver, label, pathNow, progress } from "../src/missions";
 import type { MissionEvent } from "../src/protocol";
 
 /** An event without its number, in each of its kinds. */
