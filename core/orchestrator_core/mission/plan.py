@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from orchestrator_core.errors import PlanError
-from orchestrator_core.records import Problem, TaskState
+from orchestrator_core.records import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,34 +114,6 @@ class TaskGraph:
             for name in dict.fromkeys(task.depends):
                 self._dependents[name].append(task.id)
         self.order: tuple[str, ...] = self._topological_order()
-
-    def ready(self, states: Mapping[str, TaskState]) -> list[str]:
-        """Pending tasks whose dependencies are all done, in the plan's order.
-
-        A task that ``states`` does not name has the state that the plan gives it.
-        """
-        now = {name: states.get(name, task.state) for name, task in self._tasks.items()}
-        return [
-            name
-            for name, task in self._tasks.items()
-            if now[name] is TaskState.PENDING
-            and all(now[needed] is TaskState.DONE for needed in task.depends)
-        ]
-
-    def dependents(self, task_id: str) -> tuple[str, ...]:
-        """All tasks that wait for this one, directly or not, nearest first.
-
-        Raises:
-            KeyError: the plan has no such task.
-        """
-        seen: dict[str, None] = {}
-        waiting = deque(self._dependents[task_id])
-        while waiting:
-            name = waiting.popleft()
-            if name not in seen:
-                seen[name] = None
-                waiting.extend(self._dependents[name])
-        return tuple(seen)
 
     def chain_lengths(self) -> dict[str, int]:
         """For each task the longest chain of tasks that waits for it, itself included.

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.tools.code_records import (
     Diff,
-    Edits,
     FileEdits,
     FileText,
     NodeSearchResult,
@@ -251,11 +250,6 @@ class CodeTools:
                 diff = (await self._call("diff", Diff, arguments)).diff
                 parts.append(diff if modified else _with_null_side(batch[0], diff))
         return "".join(parts)
-
-    async def minimal_edits(self, before: str, after: str) -> tuple[TextEdit, ...]:
-        """The smallest line-wise edits, trimmed to what differs, from ``before`` to ``after``."""
-        result = await self._call("edits", Edits, {"before": before, "after": after})
-        return result.files[0].edits
 
     async def outline(
         self,

@@ -155,18 +155,6 @@ class Diff(Record, frozen=True):
     diff: str
 
 
-class EditsOfFile(Record, frozen=True):
-    """The edits that ``edits`` gives for one pair of texts."""
-
-    edits: tuple[TextEdit, ...]
-
-
-class Edits(Record, frozen=True):
-    """The edits of each pair of texts."""
-
-    files: tuple[EditsOfFile, ...]
-
-
 class FileSyntax(Record, frozen=True):
     """The parse errors of one file, and the first few."""
 

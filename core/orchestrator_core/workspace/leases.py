@@ -81,11 +81,6 @@ class LeaseTable:
         with self._lock:
             self._held.pop(owner, None)
 
-    def holders(self) -> tuple[str, ...]:
-        """Who holds leases, the oldest first."""
-        with self._lock:
-            return tuple(self._held)
-
 
 def globs_overlap(a: str, b: str) -> bool:
     """Whether a path can exist that both globs match.

@@ -55,14 +55,6 @@ class Root:
             raise WorkspaceError(f"{given!r} does not name a file of the workspace")
         return name
 
-    def contains(self, path: str | os.PathLike[str]) -> bool:
-        """Whether ``relative`` takes the path."""
-        try:
-            self.relative(path)
-        except WorkspaceError:
-            return False
-        return True
-
     def locate(self, path: str) -> Path:
         """Where a path lies on disk, symbolic links resolved. The file need not exist.
 

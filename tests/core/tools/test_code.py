@@ -109,13 +109,6 @@ async def test_a_diff_applies_with_git(code: CodeTools, tmp_path: Path) -> None:
     assert found == new
 
 
-async def test_minimal_edits_lead_from_one_text_to_the_other(code: CodeTools) -> None:
-    before, after = "a\nb c d\nsame\n𝄞\n", "a\nb x d\nsame\n𝄞!\n"
-    edits = await code.minimal_edits(before, after)
-    assert apply_edits(before, edits) == after
-    assert sum(edit.end - edit.start for edit in edits) == 1
-
-
 async def test_the_outline_names_definitions_and_what_contains_them(code: CodeTools) -> None:
     outline = await code.outline(["**/*.py"])
     assert [(s.kind, s.container, s.name) for s in outline["src/b.py"]] == [

@@ -103,7 +103,6 @@ def test_missing_file_is_an_error_to_read_and_a_value_to_find(workspace: Workspa
     "path", ["../up", "a/../../up", "/etc/passwd", "", ".", "a\0b", "..", "sub/.."]
 )
 def test_paths_out_of_the_workspace_are_refused(workspace: Workspace, path: str) -> None:
-    assert not workspace.contains(path)
     with pytest.raises(WorkspaceError):
         workspace.read(path)
 
