@@ -160,7 +160,6 @@ class Services:
             workspace.root,
             persistent=flags.rust_pool,
             max_processes=settings.tool_processes,
-            niceness=5,  # the event loop, which people wait for, comes first
             buffers=pools.buffers,
         )
         code = CodeTools(tools)

@@ -1,7 +1,7 @@
 """An owned child process.
 
-A :class:`Child` leads a session and process group of its own, so that closing it takes its
-descendants with it: SIGTERM, a grace, SIGKILL, reaped. What this relies on:
+A :class:`Child` leads a process group of its own, so that closing it takes its descendants with
+it: SIGTERM, a grace, SIGKILL, reaped. What this relies on:
 
 - The leader stays a zombie until :meth:`Child.close` has signalled the group (``WNOWAIT``), so
   the group's id cannot have been given to someone else.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 64 * 1024
 STDERR_BYTES = 16 * 1024
-NICENESS = 5
+NICENESS = 10
 """How much lower a child's priority is than that of this process."""
 
 _GONE_S = 0.25
@@ -102,6 +102,9 @@ class Child:
         merge_stderr: send stderr to the same pipe as stdout; otherwise it is drained all the
             time and its end kept for :meth:`stderr_tail`.
         stdin: whether there is a pipe to write to; otherwise it reads nothing.
+        own_session: keep it away from this process's terminal, so that it cannot wait there for a
+            person. Linux weighs whole sessions against each other, whatever the processes'
+            priorities: what works hard and asks nobody belongs into this process's.
         guard: take the group down when this process dies; costs one small process.
         stderr_tail_bytes: how much of stderr is kept.
         buffers: what stderr is drained through.
@@ -118,6 +121,7 @@ class Child:
         env: Mapping[str, str] | None = None,
         merge_stderr: bool = False,
         stdin: bool = True,
+        own_session: bool = True,
         guard: bool = True,
         stderr_tail_bytes: int = 16 * 1024,
         buffers: BufferPool | None = None,
@@ -142,7 +146,8 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merge_stderr else subprocess.PIPE,
                 bufsize=0,
-                start_new_session=True,
+                start_new_session=own_session,
+                process_group=None if own_session else 0,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
@@ -150,7 +155,7 @@ class Child:
                 self._guard.stop()
             raise ToolUnavailable(f"cannot start {argv[0]}: {error.strerror or error}") from error
         self.pid = self._popen.pid
-        _give_way(self.pid)
+        _give_way(self.pid, own_session=own_session)
         if self._guard is not None:
             self._guard.watch(self.pid)
         self.stdout = cast("IO[bytes]", self._popen.stdout)
@@ -308,11 +313,14 @@ def kill_children(*folders: Path) -> None:
                 process.kill()
 
 
-def _give_way(pid: int) -> None:
+def _give_way(pid: int, *, own_session: bool) -> None:
     """Lower a child's priority, so that this process answers in time however busy it is."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+            # The group's: the threads that it may have by now are meant as well.
+            os.setpriority(os.PRIO_PGRP, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+            if own_session and sys.platform == "linux":
+                Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), "ascii")
 
 
 class _Guard:

@@ -69,7 +69,6 @@ class RustToolPool:
         growth_limit_bytes: one that grew by more than this, beyond what it says that it holds on
             purpose, is replaced when its calls are done.
         cache_mib: the bound of the caches of one process.
-        niceness: how much others come first where the processor is wanted, as ``nice`` counts it.
         buffers: what the processes' output is read through.
     """
 
@@ -86,15 +85,11 @@ class RustToolPool:
         stop_s: float = 2.0,
         growth_limit_bytes: int = 100 * MIB,
         cache_mib: int = 512,
-        niceness: int = 0,
         buffers: BufferPool | None = None,
     ) -> None:
         self._buffers = buffers
         self.root = Path(root)
-        self._argv = (
-            *(str(binary), "--root", str(root), "--memory-mib", str(cache_mib)),
-            *(("--nice", str(niceness)) if niceness else ()),
-        )
+        self._argv = (str(binary), "--root", str(root), "--memory-mib", str(cache_mib))
         self._persistent = persistent
         self._max = max_processes
         self._slots = calls_per_process if persistent else 1

@@ -142,7 +142,7 @@ class ToolProcess:
 
     def _keep(self) -> None:
         try:
-            child = Child(self._argv, cwd=self._cwd, buffers=self._buffers)
+            child = Child(self._argv, cwd=self._cwd, own_session=False, buffers=self._buffers)
         except Exception as error:  # noqa: BLE001 - whatever it is, the calls must not wait for it
             self._owner.on_end(self, ToolUnavailable(str(error)))
             return

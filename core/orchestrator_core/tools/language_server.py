@@ -244,7 +244,7 @@ class LanguageServer:
     def _keep(self) -> None:
         """Start the server, read from it until it ends, and fail what is then pending."""
         try:
-            child = Child(self._argv, cwd=self._root)
+            child = Child(self._argv, cwd=self._root, own_session=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests must not wait for it
             self._end(ToolUnavailable(str(error)))
             return

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--nice N] [--no-watch] [--version]";
+const USAGE: &str = "usage: opencode-tool-server [--root DIR] [--memory-mib N] [--max-request-mib N] [--no-watch] [--version]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
@@ -45,7 +45,6 @@ fn main() -> ExitCode {
         }
     };
     parent::die_with_parent();
-    parent::give_way(options.niceness);
     rpc::serve(options)
 }
 
@@ -59,15 +58,12 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Learn of changes by events, where the system has them; else stamps are compared.
     pub watching: bool,
-    /// How much others come first where the processor is wanted, as `nice` counts it.
-    pub niceness: u8,
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut root = None;
     let mut memory_mib = 512usize;
     let mut max_request_mib = 256usize;
-    let mut niceness = 0;
     let mut watching = true;
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -81,7 +77,6 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
             }
             "--no-watch" => watching = false,
             "--root" => root = Some(words.next().ok_or("--root needs a folder")?),
-            "--nice" => niceness = number(&word, words.next())?,
             "--memory-mib" => memory_mib = number(&word, words.next())?,
             "--max-request-mib" => max_request_mib = number(&word, words.next())?,
             other => return Err(format!("unknown argument {other:?}")),
@@ -97,7 +92,6 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, S
         memory_bytes: memory_mib << 20,
         max_request_bytes: max_request_mib << 20,
         watching,
-        niceness,
     }))
 }
 

@@ -46,15 +46,3 @@ pub use linux::die_with_parent;
 /// Elsewhere the end of stdin ends the process.
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent() {}
-
-/// Lets others, such as a parent whose event loop people wait for, have the processor before this
-/// process's searches.
-pub fn give_way(niceness: u8) {
-    #[cfg(unix)]
-    // SAFETY: takes no pointers.
-    unsafe {
-        libc::nice(niceness.into());
-    }
-    #[cfg(not(unix))]
-    let _ = niceness;
-}
