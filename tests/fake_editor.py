@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from lsprotocol import types as lsp
 from pygls.uris import from_fs_path, to_fs_path
@@ -42,6 +42,7 @@ class FakeEditor:
         refuse: answer ``applied: false`` with this reason instead of applying.
         choose: title to pick when asked by ``window/showMessageRequest``; None picks nothing.
         undisclosed: apply edits without sending ``didChange``, as some test clients do.
+        typed: what the person types when asked for a text; None is Escape.
     """
 
     def __init__(self, client: LanguageClient, root: Path) -> None:
@@ -55,6 +56,10 @@ class FakeEditor:
         self.questions: list[lsp.ShowMessageRequestParams] = []
         self.messages: list[lsp.ShowMessageParams] = []
         self.shown: list[str] = []
+        self.selections: list[lsp.Range | None] = []
+        self.prompts: list[str] = []
+        self.typed: list[str | None] = []
+        self.capabilities = lsp.ClientCapabilities()
         self.refreshed: list[str] = []
         self.diagnostics: dict[str, list[lsp.Diagnostic]] = {}
         self.refuse: str | None = None
@@ -127,6 +132,16 @@ class FakeEditor:
         )
 
     def _install(self) -> None:
+        converter: Any = self.client.protocol._converter
+
+        def action(sent: dict[str, Any], _: Any) -> Any:
+            # lsprotocol takes every code action with a command for a command.
+            is_command = isinstance(sent.get("command"), str)
+            return converter.structure(sent, lsp.Command if is_command else lsp.CodeAction)
+
+        either = Union[lsp.Command, lsp.CodeAction]  # noqa: UP007 - the very key of theirs
+        converter.register_structure_hook(either, action)
+
         def feature(method: str) -> Any:
             self.handled.add(method)
             return self.client.feature(method)
@@ -156,7 +171,13 @@ class FakeEditor:
         @feature(lsp.WINDOW_SHOW_DOCUMENT)
         def show(params: lsp.ShowDocumentParams) -> lsp.ShowDocumentResult:
             self.shown.append(params.uri)
+            self.selections.append(params.selection)
             return lsp.ShowDocumentResult(success=True)
+
+        @feature("orchestrator/input")
+        def ask_text(params: Any) -> str | None:
+            self.prompts.append(_plain(params)["prompt"])
+            return self.typed.pop(0)
 
         @feature(lsp.PROGRESS)
         def progress(params: lsp.ProgressParams) -> None:

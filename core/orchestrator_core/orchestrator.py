@@ -25,6 +25,7 @@ from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.hunk_review import HunkReview
 from orchestrator_core.mission.mission import Mission, build_report
+from orchestrator_core.mission.plan_addition import add_task
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.task_reports import report_now
 from orchestrator_core.records import TaskState
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
+    from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
     from orchestrator_core.records import Mode, Plan
@@ -255,6 +257,16 @@ class Orchestrator:
         name = self._backends.chosen(backend or self.settings.backend, "")
         planner = self._backends.get(name).planner
         return plan_language.parse(text, check_step=planner.check_step)
+
+    async def add_to_plan(self, title: str, files: tuple[str, ...] = ()) -> AddedTask:
+        """Add a task to the plan file that a person has still to write; see :func:`add_task`."""
+        return await add_task(self._services.engine, self.settings.plan_file, title, files)
+
+    async def lacking_model(self) -> str:
+        """Why no backend takes a text that no verb understands; empty where one does."""
+        return await self._services.engine.pool.submit(
+            self._backends.lacking, self.settings.backend
+        )
 
     def has_plan(self) -> bool:
         """Whether the plan file exists."""

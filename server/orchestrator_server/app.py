@@ -14,6 +14,7 @@ from orchestrator_server.editor_session import EditorSession
 from orchestrator_server.features.code_actions import CodeActions
 from orchestrator_server.features.plan_file import PlanFiles
 from orchestrator_server.features.plan_requests import PlanRequests
+from orchestrator_server.features.source_actions import SourceActions
 from orchestrator_server.lifecycle import kill_children, run
 from orchestrator_server.log import PERSON, environment_log
 from orchestrator_server.notifications import ClientListener, EditorLog
@@ -67,6 +68,7 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     requests.register()
     actions = CodeActions(server)
     actions.add(requests.code_actions)
+    actions.add(SourceActions(session, plans).code_actions)
     actions.register()
     _register_lifecycle(server, session, commands, plans)
     _register_documents(server, session, plans)

@@ -15,11 +15,14 @@ from msgspec import Meta, Struct
 
 from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_server.ask import ask_for_task
+from orchestrator_server.here import Lines, ask_text, folder_of, task_at
 from orchestrator_server.notifications import wire
 from orchestrator_server.resume import offer_to_resume
+from orchestrator_server.show import show
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.mission import Mission
+    from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_server.editor_session import EditorSession
     from orchestrator_server.folder import Folder
@@ -34,6 +37,7 @@ class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
         folder: where several are open: name, path or URI of the one that it is about. By default
             it is the one of the document that was opened or changed last.
         task: for ``/run``: only this task of the plan, and what it waits for.
+        at: for ``/task``: the lines that the text is about.
     """
 
     mode: Mode | None = None
@@ -43,6 +47,7 @@ class TaskOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     wait: bool = False
     folder: str | None = None
     task: str = ""
+    at: Lines | None = None
 
 
 class CleanOptions(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -109,11 +114,22 @@ class Commands:
         """Start a mission from a text; without one, ask for it."""
         if options.plan is not None:
             return await self.run_plan(options.plan, options)
-        engine = await self._session.orchestrator(options.folder)
+        if options.at is not None:
+            told = await task_at(self._session, options.at, text)
+            if not isinstance(told, str):
+                return _untold(told)
+            text = told
+        engine = await self._session.orchestrator(
+            options.folder or folder_of(self._session, options.at)
+        )
+        if text is None and self._session.offers_input:
+            text = await ask_text(self._session.server, "What should be done?")
+            if text is None:
+                return _untold(None)
         if text is None:
             answer = await ask_for_task(self._session.server, engine)
             if answer is None:
-                return {"missionId": None, "status": MissionStatus.CANCELLED}
+                return _untold(None)
             if answer.plan_file:
                 return await self.run_plan(answer.plan_file, options)
             text = answer.text
@@ -125,7 +141,7 @@ class Commands:
         folder = self._session.folder(options.folder)
         engine = await folder.orchestrator()
         written = await engine.write_plan(engine.request(text or "", **_choices(options)))
-        await self._show(folder.uri(written.path))
+        await show(self._session.server, folder.uri(written.path))
         return wire(written)
 
     async def run_plan(self, file: str | None, options: TaskOptions) -> object:
@@ -221,14 +237,13 @@ class Commands:
                 )
             )
 
-    async def _show(self, uri: str) -> None:
-        window = self._session.server.client_capabilities.window
-        if window is None or window.show_document is None or not window.show_document.support:
-            return
-        await self._session.server.window_show_document_async(
-            lsp.ShowDocumentParams(uri=uri, take_focus=True)
-        )
-
 
 def _choices(options: TaskOptions) -> dict[str, Any]:
     return {"mode": options.mode, "backend": options.backend, "dry_run": options.dry_run}
+
+
+def _untold(drafted: AddedTask | None) -> object:
+    """The answer where there is no text: nobody gave one, or it is to be written in the plan."""
+    if drafted is None:
+        return {"missionId": None, "status": MissionStatus.CANCELLED}
+    return {"missionId": None, "status": "drafted", "task": drafted.task_id}

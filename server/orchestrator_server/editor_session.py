@@ -39,6 +39,9 @@ SECTION = "orchestrator"
 MODEL_OFFER = "languageModel"
 """In ``initializationOptions``: the client answers ``orchestrator/lm.chat``."""
 
+INPUT_OFFER = "input"
+"""In ``initializationOptions``: the client answers ``orchestrator/input``."""
+
 
 class EditorSession:
     """What the features share. Lives on the event loop; not thread-safe.
@@ -47,6 +50,9 @@ class EditorSession:
         server: the conversation with the editor.
         server_log: the process's log.
         listener: makes the listener of a folder's missions.
+
+    Attributes:
+        offers_input: whether the editor can ask for a text (:mod:`orchestrator_server.here`).
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class EditorSession:
         self._report = SettingsReport(server)
         self._last: Path | None = None  # the folder that a person worked in last
         self._closing: set[asyncio.Task[None]] = set()
+        self.offers_input = False
         self._offers_model = False
         self._model: EditorModel | None = None
 
@@ -74,6 +81,7 @@ class EditorSession:
         if isinstance(options, dict):
             options = dict(cast("dict[str, Any]", options))
             self._offers_model = bool(options.pop(MODEL_OFFER, False))
+            self.offers_input = bool(options.pop(INPUT_OFFER, False))
         self._editor_settings = _section(options)
 
     def hear_model(self, params: object) -> None:

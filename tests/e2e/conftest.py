@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -68,9 +68,18 @@ def initialize_params(name: str, root: Path) -> lsp.InitializeParams:
     return get_converter().structure(params, lsp.InitializeParams)
 
 
+@pytest.fixture
+def initialization_options() -> dict[str, Any] | None:
+    """What the editor sends beside its capabilities; None leaves that as it was recorded."""
+    return None
+
+
 @pytest_asyncio.fixture
 async def editor(
-    request: pytest.FixtureRequest, shop: Path, environment: dict[str, str]
+    request: pytest.FixtureRequest,
+    shop: Path,
+    environment: dict[str, str],
+    initialization_options: dict[str, Any] | None,
 ) -> AsyncIterator[FakeEditor]:
     """A session of the editor that ``request.param`` names, VS Code by default.
 
@@ -88,7 +97,10 @@ async def editor(
     }
     register_lsp_features(client, rest)
     server = psutil.Process(fake.process.pid)
-    result = await client.initialize_session(initialize_params(name, shop))
+    params = initialize_params(name, shop)
+    params.initialization_options = initialization_options or params.initialization_options
+    fake.capabilities = params.capabilities
+    result = await client.initialize_session(params)
     fake.encoding = result.capabilities.position_encoding or lsp.PositionEncodingKind.Utf16
     yield fake
     family = [server, *server.children(recursive=True)]

@@ -136,6 +136,21 @@ class Backends:
             return BuiltinBackend.name
         return preferred(self.offers(), AUTO).name
 
+    def lacking(self, name: str) -> str:
+        """Why nobody takes a text that no verb understands; empty where a backend does.
+
+        Blocks on the disk.
+        """
+        if name not in (AUTO, BuiltinBackend.name) and name in self._made:
+            return ""
+        offers = {offer.name: offer for offer in self.offers()}
+        offer = preferred(list(offers.values()), name)
+        if name == BuiltinBackend.name:
+            return "orchestrator.backend is builtin"
+        if offer.name == BuiltinBackend.name:
+            offer = offers[LLM]
+        return "" if offer.usable and offer.name != BuiltinBackend.name else offer.detail
+
     def for_plan(self, name: str, plan: Plan) -> str:
         """The backend that ``auto`` stands for with this plan; any other name is itself."""
         left = [task for task in plan.tasks if task.state is not TaskState.DONE]
