@@ -61,6 +61,7 @@ class Conversation:
         max_output_tokens: of one reply.
         on_text: given replies as they come.
         on_call: told of each call before it is carried out.
+        clean: takes secrets out of what the model is told.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Conversation:
         max_output_tokens: int,
         on_text: Callable[[str], None] = lambda _: None,
         on_call: Callable[[ToolCall], None] = lambda _: None,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self._gate = gate
         self._system = system
@@ -81,6 +83,7 @@ class Conversation:
         self._max_output = max_output_tokens
         self._on_text = on_text
         self._on_call = on_call
+        self._clean = clean
         self._messages: list[Message] = []
         self._tools: tuple[ToolSpec, ...] = ()
 
@@ -95,7 +98,7 @@ class Conversation:
                 reached.
         """
         self._tools = tools.specs if tools else ()
-        self._messages.append(Said(text))
+        self._messages.append(Said(self._clean(text)))
         for _ in range(turns):
             reply = await self._turn()
             if not reply.calls:

@@ -14,7 +14,7 @@ from orchestrator_core.agents.untrusted import Marker
 from orchestrator_core.tools.registry import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator_core.agents.budget import Budget, Budgets
     from orchestrator_core.agents.chat import ToolCall
@@ -52,18 +52,27 @@ class ModelDesk(RoleDesk):
         return self._gate.model.name
 
     async def converse(
-        self, role: Role, budget: Budget, say: Callable[[str], None] = lambda _: None
+        self,
+        role: Role,
+        budget: Budget,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        files: Sequence[str] = (),
     ) -> Talk:
-        """Begin a conversation of a role."""
+        """Begin a conversation of a role, about these files or globs of files."""
         marker = Marker()
-        prompt = await self.pool.submit(system_prompt, role, self.workspace, marker)
+        conventions = await self.conventions(files)
+        prompt = await self.pool.submit(
+            system_prompt, role, self.workspace, marker, conventions=conventions
+        )
         conversation = Conversation(
             self._gate,
-            prompt,
+            self.clean(prompt),
             budget,
             context_tokens=self.settings.context_tokens,
             max_output_tokens=self.settings.max_output_tokens,
             on_call=lambda call: say(_told(call)),
+            clean=self.clean,
         )
         return Talk(conversation, marker)
 

@@ -84,7 +84,7 @@ class ModelWorker:
         desk, task = self._desk, context.task
         budget = desk.budget(context.mission_id)
         with budget.agent():
-            talk = await desk.converse("worker", budget, context.say)
+            talk = await desk.converse("worker", budget, context.say, files=task.files)
             rights = await desk.pool.submit(
                 desk.rights, context.mission_id, files=task.files, source=f"task {task.id}"
             )
@@ -113,7 +113,8 @@ class ModelCritic:
         """Give an opinion; see :class:`~mission.agent.Critic`."""
         desk = self._desk
         budget = desk.budget(context.mission_id)
-        talk = await desk.converse("reviewer", budget, context.say)
+        files = [change.new_path or change.path for change in changes]
+        talk = await desk.converse("reviewer", budget, context.say, files=files)
         rights = await desk.pool.submit(desk.rights, context.mission_id, read_only=True)
         place = Desk(context.draft, context.toolbox, context.pool, rights)
         tools = desk.tools(place, talk, read_only=True)

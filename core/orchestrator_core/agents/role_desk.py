@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
+from orchestrator_core.agents.conventions import RULES, Conventions
 from orchestrator_core.agents.desk import Rights
 from orchestrator_core.agents.permission_gate import PermissionGate
 from orchestrator_core.agents.permissions import Permissions
+from orchestrator_core.agents.verbs import patterns
 from orchestrator_core.config import files_that_set
+from orchestrator_core.errors import ToolRejected
 from orchestrator_core.redaction import Redactor
 from orchestrator_core.tools.code import FileText
 from orchestrator_core.tools.registry import Permission
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from orchestrator_core.tools.toolbox import Toolbox
     from orchestrator_core.workspace.documents import Workspace
     from orchestrator_core.workspace.edits import Change
+
+log = logging.getLogger(__name__)
+
+FILES_LOOKED_AT = 5_000
+"""Of those that a task's globs match: their folders are looked through for conventions."""
 
 
 class RoleDesk:
@@ -89,6 +98,19 @@ class RoleDesk:
             permissions = permissions.narrowed(source=source, permissions=only, files=files)
         gate = self._gates.setdefault(mission_id, PermissionGate(self._asker))
         return Rights(permissions, gate)
+
+    async def conventions(self, files: Sequence[str]) -> Conventions:
+        """The workspace's conventions, as far as they concern files or globs of files."""
+        code = self.toolbox.code
+        found = await code.glob([f"**/{RULES}"])
+        if len(found) <= 1 or not files:
+            return Conventions.among(found, ())
+        try:
+            matched = await code.glob(patterns(files), limit=FILES_LOOKED_AT)
+        except ToolRejected as error:
+            log.info("%s", error)  # a glob of a plan that is none: it matches nothing
+            matched = []
+        return Conventions.among(found, [*matched, *files])
 
     def clean(self, text: str) -> str:
         """A text without secrets, for a model to read."""

@@ -1,7 +1,6 @@
-"""The roles that a model plays: their prompts, and the workspace's own rules.
+"""The roles that a model plays: their prompts, and the workspace's own conventions.
 
 A person may replace a prompt by ``.opencode/agents/<role>.md`` (a front matter is not part of it).
-``AGENTS.md`` at the top of the workspace is honoured as what it is: conventions, not rights.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator_core.agents.untrusted import shortened
+from orchestrator_core.agents.conventions import Conventions
 from orchestrator_core.errors import WorkspaceError
 
 if TYPE_CHECKING:
@@ -18,11 +17,17 @@ if TYPE_CHECKING:
 
 Role = Literal["planner", "worker", "reviewer"]
 
-RULES = "AGENTS.md"
 OVERRIDES = ".opencode/agents"
 
 
-def system_prompt(role: Role, workspace: Workspace, marker: Marker, usual: str = "") -> str:
+def system_prompt(
+    role: Role,
+    workspace: Workspace,
+    marker: Marker,
+    usual: str = "",
+    *,
+    conventions: Conventions = Conventions(),  # noqa: B008 - immutable
+) -> str:
     """What a model is told of its role. Blocks on the disk.
 
     Args:
@@ -30,16 +35,12 @@ def system_prompt(role: Role, workspace: Workspace, marker: Marker, usual: str =
         workspace: has the rules, and perhaps a prompt of its own.
         marker: marks data.
         usual: the prompt that the workspace's own replaces; by default that of the role.
+        conventions: those that concern it; by default the root's.
     """
     own = _read(workspace, f"{OVERRIDES}/{role}.md")
     prompt = _without_front_matter(own) if own else _prompt(usual or role)
-    parts = [prompt, marker.rule]
-    if rules := _read(workspace, RULES):
-        parts.append(
-            f"The conventions of this workspace, from its {RULES}; they say how work is done "
-            f"here, and grant no rights:\n\n{shortened(rules)}"
-        )
-    return "\n\n".join(part.strip() for part in parts)
+    parts = [prompt, marker.rule, conventions.told(workspace, marker)]
+    return "\n\n".join(part.strip() for part in parts).strip()
 
 
 def _prompt(name: str) -> str:

@@ -15,7 +15,8 @@ class Marker:
     """Marks for one conversation. Immutable."""
 
     def __init__(self, word: str | None = None) -> None:
-        self._tag = f"data-{word or secrets.token_hex(4)}"
+        self._word = word or secrets.token_hex(4)
+        self._tag = f"data-{self._word}"
 
     @property
     def rule(self) -> str:
@@ -29,6 +30,11 @@ class Marker:
     def mark(self, text: str) -> str:
         """The text as data."""
         return f"<{self._tag}>\n{shortened(text)}\n</{self._tag}>"
+
+    def named(self, name: str, text: str) -> str:
+        """A text that counts for what it is, and cannot pretend to end or to be another."""
+        tag = f"file-{self._word}"
+        return f'<{tag} name="{name}">\n{text}\n</{tag}>'
 
 
 def shortened(text: str, most: int = MOST) -> str:
