@@ -85,6 +85,7 @@ class HardenedProtocol(MendedRpc):
         super().__init__(server, converter)
         self.progress = ForgettingProgress(self)
         self._parameters: dict[str, Parameters] = {}
+        self._sync_kind = server.text_document_sync_kind
 
     @property
     def shut_down(self) -> bool:
@@ -120,7 +121,8 @@ class HardenedProtocol(MendedRpc):
             self.client_capabilities = params.capabilities
             self.trace = params.trace or types.TraceValue.Off
             encoding = ServerCapabilitiesBuilder.choose_position_encoding(params.capabilities)
-            self._workspace = _open_workspace(params, self._server, encoding)
+            self._sync_kind = _sync_kind(params.client_info, self._server.text_document_sync_kind)
+            self._workspace = _open_workspace(params, self._sync_kind, encoding)
             if (handler := self.features.get(types.INITIALIZE)) is not None:
                 yield handler, (params,), None
             self.server_capabilities = self._build_capabilities(encoding)
@@ -139,7 +141,7 @@ class HardenedProtocol(MendedRpc):
             {*self.features, *cast("dict[str, Handler]", self.fm.builtin_features)},  # pyright: ignore[reportUnknownMemberType] (untyped in pygls)
             self.feature_options,
             list(self.commands),
-            self._server.text_document_sync_kind,
+            self._sync_kind,
             self._server.notebook_document_sync,
             encoding,
         ).build()
@@ -187,11 +189,23 @@ class HardenedProtocol(MendedRpc):
 
 def _open_workspace(
     params: types.InitializeParams,
-    server: HardenedServer,
+    sync_kind: types.TextDocumentSyncKind,
     encoding: types.PositionEncodingKind | str,
 ) -> OpenWorkspace:
     root_uri = params.root_uri
     if root_uri is None and params.root_path is not None:
         root_uri = from_fs_path(params.root_path)
     folders = list(params.workspace_folders or ())
-    return OpenWorkspace(root_uri, server.text_document_sync_kind, folders, encoding)
+    return OpenWorkspace(root_uri, sync_kind, folders, encoding)
+
+
+def _sync_kind(
+    client: types.ClientInfo | None, wanted: types.TextDocumentSyncKind
+) -> types.TextDocumentSyncKind:
+    """How this client tells of changes.
+
+    Helix sends each change in a task of its own, so that they overtake one another when keys come
+    fast. From whole texts the newest is known; from edits no right text could be made.
+    """
+    helix = client is not None and client.name == "helix"
+    return types.TextDocumentSyncKind.Full if helix else wanted

@@ -291,4 +291,8 @@ class OpenWorkspace(Workspace):
         if unquote(text_doc.uri) not in self.text_documents:
             logger.warning("ignored a change to %s, which is not open", text_doc.uri)
             return
+        known = self.text_documents[unquote(text_doc.uri)].version
+        whole = isinstance(change, types.TextDocumentContentChangeWholeDocument)
+        if whole and known is not None and text_doc.version < known:
+            return  # the text of a later version overtook it
         super().update_text_document(text_doc, change)

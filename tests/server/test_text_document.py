@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from lsprotocol import types
 
+from orchestrator_server.protocol import _sync_kind
 from orchestrator_server.text_document import LineIndex, OpenWorkspace
 
 UNITS = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
@@ -160,6 +161,23 @@ def test_a_change_to_a_document_that_is_not_open_is_ignored(caplog) -> None:
     workspace.update_text_document(identifier, types.TextDocumentContentChangeWholeDocument("text"))
     assert "file:///none" in caplog.text
     assert not workspace.text_documents
+
+
+def test_of_whole_texts_that_overtook_one_another_the_newest_counts() -> None:
+    helix = types.ClientInfo("helix", "25.01.1")
+    kind = _sync_kind(helix, types.TextDocumentSyncKind.Incremental)
+    workspace = OpenWorkspace(None, kind, [], types.PositionEncodingKind.Utf8)
+    workspace.put_text_document(types.TextDocumentItem("file:///d", "text", 1, "one"))
+
+    for version in (2, 4, 3):
+        identifier = types.VersionedTextDocumentIdentifier(version, "file:///d")
+        whole = types.TextDocumentContentChangeWholeDocument(f"text {version}")
+        workspace.update_text_document(identifier, whole)
+
+    document = workspace.get_text_document("file:///d")
+    assert kind is types.TextDocumentSyncKind.Full
+    assert (document.source, document.version) == ("text 4", 4)
+    assert _sync_kind(None, types.TextDocumentSyncKind.Incremental) is not kind
 
 
 def test_a_document_on_disk_keeps_its_line_ends_and_is_read_anew(tmp_path) -> None:
