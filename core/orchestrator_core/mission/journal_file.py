@@ -168,9 +168,11 @@ def _version(database: sqlite3.Connection, file: Path) -> int:
     problem: str = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise damaged(file, problem)
+    database.execute("BEGIN")  # all three as of one moment: its owner may just be making it
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     application: int = database.execute("PRAGMA application_id").fetchone()[0]
     tables: int = database.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
+    database.execute("COMMIT")
     if application != APPLICATION_ID and (application or version or tables):
         raise damaged(file, "it is not a journal of this program")
     if version > len(MIGRATIONS):

@@ -10,7 +10,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -500,6 +503,29 @@ def test_a_database_of_another_program_is_left_alone(folder: Path) -> None:
     database.close()
     with pytest.raises(JournalDamaged, match="not a journal of this program"):
         Journal(folder)
+
+
+def test_a_journal_that_is_just_being_made_is_no_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    owners: list[Journal] = []
+
+    class Overtaken(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            result = super().execute(sql, *values)
+            if sql == "PRAGMA application_id" and not owners:
+                monkeypatch.undo()
+                owners.append(Journal(folder))
+            return result
+
+    with closing(sqlite3.connect(folder / journal_file.FILE)) as begun:
+        begun.execute("PRAGMA journal_mode = WAL")
+        begun.execute("PRAGMA user_version = 0")
+        monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Overtaken))
+        assert journal_file.open_for_reading(folder / journal_file.FILE) is None
+    assert owners[0].missions() == ()
+    owners[0].close()
 
 
 @pytest.mark.parametrize(
