@@ -15,7 +15,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
@@ -124,6 +124,7 @@ class Services:
         self._seen = engine.pool.stats()
         self._process = ProcessUsage(0, 0.0, 0, 0, 0)
         self._told: dict[str, object] = {}
+        self._pool_told = self._seen
         self.on_owned: Callable[[], None] = lambda: None
         engine.stats = self.stats
         self.manifest = Manifest(places.project)
@@ -374,11 +375,14 @@ class Services:
         return self._seen.utilization_since(before)
 
     async def _tell_stats(self) -> None:
-        """Tell the figures if work was done since they were told."""
+        """Tell the figures if work was done since they were told, with the utilization since then."""
         stats = await self.look()
         told, self._told = self._told, {**stats, "process": None}
         if self._told != told:
-            self.engine.listener.on_stats(stats)
+            before, self._pool_told = self._pool_told, self.engine.pool.stats()
+            share = round(self._pool_told.utilization_since(before), 4)
+            workers = cast("dict[str, object]", stats["workers"])
+            self.engine.listener.on_stats({**stats, "workers": {**workers, "utilization": share}})
         for task in self._stuck.look():
             self.engine.listener.on_notice(
                 f"{task.name} has run for {task.running_s:.0f} s and may be stuck: /stop ends the "
