@@ -4,7 +4,8 @@ Run as a program it is a real process: ``python acp_agent.py HOST:PORT``. What i
 :class:`AgentScript` in the test's process, over loopback, so that a script goes on where an agent
 has died. A script is a list of rules ``{"match": [TEXT…], "answers": [[STEP…]…], "again": …}``: a
 prompt is answered by the first rule all of whose texts occur in it and that has answers left. The
-handshake is the text ``initialize``, a new session ``session/new``. Steps, in their order:
+handshake is the text ``initialize``, a new session ``session/new``, a look at whether the agent is
+well ``session/list``. Steps, in their order:
 
     say TEXT                       a piece of the answer
     write PATH [text]              a file is written on disk, relative to the session's folder
@@ -167,17 +168,21 @@ class Agent:
             self._cancelled[session] = threading.Event()
             text = "".join(block.get("text", "") for block in params["prompt"])
             answer = self.play(session, self.post("prompt", session, text))
-        elif method in ("initialize", "session/new"):
+        elif method in ("initialize", "session/new", "session/list"):
             steps = self.post(method, "", method)
             answer = self.play("", steps) if steps else {}
             if "error" not in answer and "result" not in answer:
-                answer = {"result": self.hello() if method == "initialize" else self.begin(params)}
-        elif method == "session/list":
-            answer = {"result": {"sessions": []}}
+                answer = {"result": self.usual(method, params)}
         else:
             self.tell(method, session)
             answer = {"result": {}}
         self.send({"id": message["id"], **answer})
+
+    def usual(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What is answered where the script says nothing."""
+        if method == "initialize":
+            return self.hello()
+        return self.begin(params) if method == "session/new" else {"sessions": []}
 
     def hello(self) -> dict[str, Any]:
         """The handshake."""

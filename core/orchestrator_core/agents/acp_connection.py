@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-START_S = 60.0
+START_S = 120.0
 """How long an agent may take until it has shaken hands, or has a session: some load for long."""
 
 CANCEL_GRACE_S = 1.0

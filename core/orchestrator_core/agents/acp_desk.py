@@ -42,7 +42,8 @@ SESSIONS = 50
 
 _AGAIN = 3
 _GO_ON = "You stopped at a limit. Go on where you stopped, in smaller steps."
-_SAY_SOMETHING = "You did and said nothing. Do the task, or say why it cannot be done."
+_SPEAK = "You did and said nothing. Do the task, or say why it cannot be done."
+_DO_WITHOUT = "You were refused: {}. Do without it, and do the task to its end."
 
 
 def pauses() -> Backoff:
@@ -89,10 +90,10 @@ class Talk:
                 raise AgentError(f"{name} gave the task up of its own accord")
             if stop != "end_turn":
                 text = _GO_ON
-            elif turn.acted or turn.text.strip():
+            elif turn.text.strip() or (turn.acted and not turn.refused):
                 return turn.text
-            else:
-                text = _SAY_SOMETHING
+            else:  # some end their turn where something is refused
+                text = _DO_WITHOUT.format("; ".join(turn.refused)) if turn.refused else _SPEAK
         raise AgentError(f"{name} did nothing usable in {_AGAIN} turns")
 
     async def _turn(self, text: str, turn: Turn, budget: Budget) -> str:

@@ -70,6 +70,8 @@ class Place:
 
     def note_refusal(self, reason: str) -> None:
         """Keep what was refused."""
+        if len(self.turn.refused) < _NOTES:
+            self.turn.refused.append(reason)
         if len(self.refusals) < _NOTES and reason not in self.refusals:
             self.refusals.append(reason)
 

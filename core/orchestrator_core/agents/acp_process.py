@@ -31,6 +31,8 @@ _TURN = 64
 """After so many messages without a pause, others get their turn on the event loop."""
 
 _SHOWN = 120
+_ENDS_S = 0.5
+"""How long after its output the end of a process is waited for, to say how it ended."""
 
 
 class AgentProcess:
@@ -88,7 +90,7 @@ class AgentProcess:
 
     def epitaph(self) -> str:
         """Why nothing can be expected from it any more, as far as is known. Blocks a moment."""
-        code = self._child.poll()
+        code = self._child.wait(_ENDS_S)
         ended = self.fault or (
             "it closed its output" if code is None else f"it ended with exit code {code}"
         )

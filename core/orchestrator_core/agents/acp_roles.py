@@ -164,6 +164,8 @@ def _bring_in(draft: Draft, place: Place, changes: TreeChanges) -> list[str]:
         StaleEdit: a file is no longer what was copied.
     """
     tree, notes, known = place.tree, list[str](), draft.documents().keys()
+    if tree.has(".opencode"):
+        notes.append("not kept: .opencode, by which agents are ruled")
     for path in changes.written:
         try:
             data, mode = tree.read(path)

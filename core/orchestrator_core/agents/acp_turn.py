@@ -28,6 +28,7 @@ class Turn:
     Attributes:
         text: what the agent said since it last did something: its answer, in the end.
         acted: whether it used a tool.
+        refused: what it was not allowed, with the reasons.
         cost_usd: what the session has cost so far, where the agent tells.
         heard_s: when it was last heard.
         reason: why the turn was called off; empty if it was not.
@@ -48,6 +49,7 @@ class Turn:
         self._asking = 0
         self._kinds: dict[object, object] = {}
         self.acted = False
+        self.refused: list[str] = []
         self.cost_usd: float | None = None
         self.heard_s = clock_s()
         self.reason = ""

@@ -135,6 +135,10 @@ class WorkTree:
         deleted = [path for path in self._base if _lstat(self.path / path) is None]
         return TreeChanges(tuple(written), tuple(sorted(deleted)), tuple(refused))
 
+    def has(self, path: str) -> bool:
+        """Whether there is anything by that name now."""
+        return _lstat(self.path / path) is not None
+
     def read(self, path: str) -> tuple[bytes, int]:
         """The bytes of a file, and its permission bits."""
         descriptor = os.open(self.path / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -8,6 +8,12 @@ from orchestrator_core.agents.path_globs import matches_path
 
 PROTECTED = (
     ".opencode",
+    "opencode.json",
+    "opencode.jsonc",
+    ".claude",
+    ".gemini",
+    ".codex",
+    ".mcp.json",
     ".git",
     ".vscode/settings.json",
     "*.code-workspace",
@@ -21,7 +27,7 @@ PROTECTED = (
 )
 """What rules the agents themselves, or runs without being asked.
 
-Our own folder, git's folder with its hooks and configuration, and the files by which editors
+Our own folder and those of agents, git's folder with its hooks and configuration, and the files by which editors
 take settings or code from a workspace.
 """
 
