@@ -32,7 +32,9 @@ by the command line and 20 by ``orchestrator_core.runtime.process``; the rest he
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from lsprotocol import types
@@ -86,6 +88,7 @@ class HardenedProtocol(MendedRpc):
         self.progress = ForgettingProgress(self)
         self._parameters: dict[str, Parameters] = {}
         self._sync_kind = server.text_document_sync_kind
+        self._hides_errors = False
 
     @property
     def shut_down(self) -> bool:
@@ -122,6 +125,7 @@ class HardenedProtocol(MendedRpc):
             self.trace = params.trace or types.TraceValue.Off
             encoding = ServerCapabilitiesBuilder.choose_position_encoding(params.capabilities)
             self._sync_kind = _sync_kind(params.client_info, self._server.text_document_sync_kind)
+            self._hides_errors = _is_helix(params.client_info)
             self._workspace = _open_workspace(params, self._sync_kind, encoding)
             if (handler := self.features.get(types.INITIALIZE)) is not None:
                 yield handler, (params,), None
@@ -184,7 +188,21 @@ class HardenedProtocol(MendedRpc):
         parameters = self._parameters[params.command]
         arguments = bind_arguments(parameters, params.arguments, self._converter)
         _work_done_token.set(params.work_done_token)
-        return self.invoker.invoke(handler, arguments)
+        result = self.invoker.invoke(handler, arguments)
+        if self._hides_errors and isinstance(result, asyncio.Future):
+            running = cast("asyncio.Future[Any]", result)
+            running.add_done_callback(partial(self._show_error, params.command))
+        return cast("object", result)
+
+    def _show_error(self, command: str, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            message = types.ShowMessageParams(types.MessageType.Error, f"{command}: {error}")
+            self._server.window_show_message(message)
+
+
+def _is_helix(client: types.ClientInfo | None) -> bool:
+    """Whether it is Helix, which writes the errors of commands to its log alone."""
+    return client is not None and client.name == "helix"
 
 
 def _open_workspace(
@@ -207,5 +225,4 @@ def _sync_kind(
     Helix sends each change in a task of its own, so that they overtake one another when keys come
     fast. From whole texts the newest is known; from edits no right text could be made.
     """
-    helix = client is not None and client.name == "helix"
-    return types.TextDocumentSyncKind.Full if helix else wanted
+    return types.TextDocumentSyncKind.Full if _is_helix(client) else wanted

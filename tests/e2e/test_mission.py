@@ -143,6 +143,18 @@ async def test_a_refused_edit_fails_the_mission(editor: FakeEditor, tree) -> Non
     assert tree() == before
 
 
+@pytest.mark.parametrize("editor", ["helix-25.01.1"], indirect=True)
+async def test_an_editor_that_hides_the_errors_of_commands_shows_them_as_messages(
+    editor: FakeEditor,
+) -> None:
+    with pytest.raises(JsonRpcException):
+        await editor.execute("/run", "nowhere.plan.md")
+
+    shown = await editor.until(lambda: editor.messages)
+    assert shown[0].type is lsp.MessageType.Error
+    assert "nowhere.plan.md" in shown[0].message
+
+
 async def test_an_edit_that_met_newer_text_is_made_anew_where_the_editor_answers_an_error(
     editor: FakeEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
