@@ -21,6 +21,7 @@ from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUn
 from orchestrator_core.mission import history, plan_language, plan_selection
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
+from orchestrator_core.mission.finding_places import located
 from orchestrator_core.mission.first_change import Place, first_change
 from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.hunk_review import HunkReview
@@ -34,7 +35,7 @@ from orchestrator_core.services import Services
 from orchestrator_core.tools.trust import TrustStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from orchestrator_core.agents.chat import ChatModel
@@ -45,11 +46,12 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
+    from orchestrator_core.mission.finding_places import Located
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
-    from orchestrator_core.records import Mode, Plan
+    from orchestrator_core.records import FoundAt, Mode, Plan
     from orchestrator_core.services import ApplierFactory
     from orchestrator_core.workspace.documents import Workspace
 
@@ -481,6 +483,15 @@ class Orchestrator:
         return await engine.pool.submit(
             first_change, events, task_id, engine.contents, engine.workspace
         )
+
+    async def locate(self, found: Sequence[FoundAt]) -> list[Located | None]:
+        """Where what checks found is now; None for what is nowhere any more."""
+        engine = self._services.engine
+
+        def look() -> list[Located | None]:
+            return [located(each, engine.contents, engine.workspace) for each in found]
+
+        return await engine.pool.submit(look)
 
     async def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""

@@ -93,6 +93,22 @@ class Plan(Struct, frozen=True):
     tasks: tuple[Task, ...]
 
 
+class FoundAt(Struct, frozen=True, gc=False):
+    """Where a failed check found something, in the text that the file had before the task.
+
+    Attributes:
+        line: 1-based, as is ``column``, which counts characters.
+        sha256: the hash of that text, where the task would have changed it; what was found is not
+            in the workspace then, for the change was not made.
+    """
+
+    path: str
+    line: int
+    column: int
+    message: str
+    sha256: str = ""
+
+
 class CheckResult(Struct, frozen=True, gc=False):
     """One check that the server itself ran.
 
@@ -101,6 +117,7 @@ class CheckResult(Struct, frozen=True, gc=False):
         before: findings in the baseline, or -1 where there is none.
         after: findings after the change.
         tree: hash of the texts that the check saw.
+        found: the places among ``details``, where it failed.
     """
 
     name: str
@@ -112,6 +129,7 @@ class CheckResult(Struct, frozen=True, gc=False):
     duration_s: float = 0.0
     tree: str = ""
     details: tuple[str, ...] = ()
+    found: tuple[FoundAt, ...] = ()
 
 
 class Receipt(Struct, frozen=True, gc=False):

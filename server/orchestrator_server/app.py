@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types as lsp
@@ -12,6 +13,7 @@ from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
 from orchestrator_server.features.code_actions import CodeActions
+from orchestrator_server.features.findings import Findings
 from orchestrator_server.features.plan_file import PlanFiles
 from orchestrator_server.features.plan_requests import PlanRequests
 from orchestrator_server.features.source_actions import SourceActions
@@ -23,7 +25,9 @@ from orchestrator_server.server import HardenedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
+    from orchestrator_core.events import AnyEvent
     from orchestrator_server.folder import Folder
     from orchestrator_server.log import ServerLog
 
@@ -59,10 +63,16 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     log.add(EditorLog(server))
     bars = MissionProgressBars(server)
     session = EditorSession(
-        server, log, lambda root: ClientListener(server, bars, root, plans.stepped)
+        server, log, lambda root: ClientListener(server, bars, root, partial(stepped, root))
     )
     commands = Commands(session, bars)
     plans = PlanFiles(session)
+    findings = Findings(session, plans)
+
+    def stepped(root: Path, event: AnyEvent) -> None:
+        plans.stepped(event)
+        findings.stepped(root, event)
+
     commands.register(server)
     requests = PlanRequests(server, plans)
     requests.register()
@@ -71,7 +81,7 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     actions.add(SourceActions(session, plans).code_actions)
     actions.register()
     _register_lifecycle(server, session, commands, plans)
-    _register_documents(server, session, plans)
+    _register_documents(server, session, plans, findings)
 
     @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def cancel_progress(params: lsp.WorkDoneProgressCancelParams) -> None:
@@ -118,16 +128,20 @@ def _register_lifecycle(
         await look(session.change_folders(params.event))
 
 
-def _register_documents(server: HardenedServer, session: EditorSession, plans: PlanFiles) -> None:
+def _register_documents(
+    server: HardenedServer, session: EditorSession, plans: PlanFiles, findings: Findings
+) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: lsp.DidOpenTextDocumentParams) -> None:
         session.tell(params.text_document.uri, opened=True)
         plans.changed(params.text_document.uri)
+        findings.opened(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: lsp.DidChangeTextDocumentParams) -> None:
         session.tell(params.text_document.uri)
         plans.changed(params.text_document.uri)
+        findings.changed(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
     async def saved(params: lsp.DidSaveTextDocumentParams) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from orchestrator_core.errors import AgentError, BudgetExceeded, OrchestratorError
+from orchestrator_core.mission.finding_places import with_places
 from orchestrator_core.mission.own_checks import own_checks
 from orchestrator_core.records import CheckResult, Receipt
 
@@ -151,6 +152,14 @@ class TaskWork:
         self, context: TaskContext, changes: Sequence[Change], outcome: Outcome
     ) -> Receipt:
         """Have the server's checks run, and the critic, if there is one, read what they passed."""
+        receipt = await self._review(context, changes, outcome)
+        if receipt.passed:
+            return receipt
+        return await self._engine.pool.submit(with_places, receipt, changes)
+
+    async def _review(
+        self, context: TaskContext, changes: Sequence[Change], outcome: Outcome
+    ) -> Receipt:
         async with self._engine.concurrency.acquire(role="reviewer"):
             receipt = await self._engine.reviewer.review(context.task.id, changes, outcome.checks)
             if changes and receipt.passed and context.checks:

@@ -1,0 +1,259 @@
+"""What the Reviewer found, as diagnostics in the files where it found it.
+
+They are shown when a mission has ended with a task that did not pass: then it is settled what the
+files hold. They go when the file changes, or a mission changes it; when the mission is undone; and
+when one with the same text or plan, or one whose tasks name the file, begins.
+
+They are pushed. What is found is news of a mission, no property of a text that a client could ask
+for, and every client that pulls diagnostics takes pushed ones, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from lsprotocol import types as lsp
+from msgspec import Struct, field
+
+from orchestrator_core.config import SETTINGS_FILES
+from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.events import (
+    EditsApplied,
+    EditsReverted,
+    MissionAccepted,
+    MissionFinished,
+    MissionPlanned,
+    MissionUndone,
+    TaskReviewed,
+    TaskStarted,
+)
+from orchestrator_server.text_document import LineIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.mission.finding_places import Located
+    from orchestrator_core.records import FoundAt, Receipt
+    from orchestrator_server.editor_session import EditorSession
+    from orchestrator_server.features.plan_file import PlanFiles
+    from orchestrator_server.folder import Folder
+
+log = logging.getLogger(__name__)
+
+SOURCE = "orchestrator"
+
+
+class _Mission(Struct):
+    """What is kept of a mission that runs, or has something to show."""
+
+    root: Path
+    text: str
+    plan_file: str
+    dry_run: bool
+    titles: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, Receipt] = field(default_factory=dict)
+
+
+class _Finding(Struct, frozen=True):
+    task: str
+    check: str
+    at: FoundAt
+
+
+class _Shown(Struct):
+    """The diagnostics of a file, by mission, and the text that they are about."""
+
+    text: int
+    found: dict[str, list[lsp.Diagnostic]] = field(default_factory=dict)
+
+
+class Findings:
+    """The findings that are shown in one session. Lives on the event loop."""
+
+    def __init__(self, session: EditorSession, plans: PlanFiles) -> None:
+        self._session = session
+        self._plans = plans
+        self._missions: dict[str, _Mission] = {}
+        self._shown: dict[str, _Shown] = {}
+        self._showing: set[asyncio.Task[None]] = set()
+
+    def stepped(self, root: Path, event: AnyEvent) -> None:
+        """A mission of a folder took a step."""
+        mission = self._missions.get(event.mission_id)
+        match event:
+            case MissionAccepted():
+                self._clear(lambda name, old: name == event.mission_id or _again(old, root, event))
+                self._missions[event.mission_id] = _Mission(
+                    root, event.text, event.plan_file, event.dry_run
+                )
+            case MissionPlanned() if mission is not None:
+                mission.titles = {task.id: task.title for task in event.plan.tasks}
+                if not mission.dry_run:
+                    self._begun(root, [glob for task in event.plan.tasks for glob in task.files])
+            case TaskStarted() if mission is not None:
+                mission.failed.pop(event.task_id, None)
+            case TaskReviewed() if mission is not None and not event.receipt.passed:
+                mission.failed[event.task_id] = event.receipt
+            case TaskReviewed() if mission is not None:
+                mission.failed.pop(event.task_id, None)
+            case EditsApplied() | EditsReverted():
+                for change in event.changes:
+                    self._forget_file(root, change.path)
+            case MissionFinished() if mission is not None:
+                self._ended(event.mission_id, mission)
+            case MissionUndone():
+                self._clear(lambda name, _: name == event.mission_id)
+            case _:
+                pass
+
+    def changed(self, uri: str) -> None:
+        """An open document has another text: what was found in it counts no more."""
+        if self._shown.pop(uri, None) is not None:
+            self._publish(uri)
+
+    def opened(self, uri: str) -> None:
+        """A document was opened, perhaps with another text than the one on disk."""
+        shown, document = self._shown.get(uri), self._session.server.workspace.text_documents
+        if shown is not None and shown.text != hash(document[unquote(uri)].source):
+            self.changed(uri)
+
+    def _ended(self, name: str, mission: _Mission) -> None:
+        found = [
+            _Finding(task, check.name, at)
+            for task, receipt in mission.failed.items()
+            for check in receipt.checks
+            for at in check.found
+        ]
+        if mission.dry_run or not found or mission.root not in self._session.folders:
+            del self._missions[name]
+            return
+        showing = asyncio.ensure_future(self._show(name, mission, found))
+        self._showing.add(showing)
+        showing.add_done_callback(self._showing.discard)
+
+    async def _show(self, name: str, mission: _Mission, found: list[_Finding]) -> None:
+        folder = self._session.folders[mission.root]
+        try:
+            engine = await folder.orchestrator()
+            places = await engine.locate([each.at for each in found])
+            about = {
+                task: await self._about(folder, name, mission, task) for task in mission.failed
+            }
+        except OrchestratorError as error:
+            log.info("what checks found in mission %s is not shown: %s", name, error)
+            return
+        if name not in self._missions:  # its place was taken meanwhile
+            return
+        touched: dict[str, None] = {}
+        for each, place in zip(found, places, strict=True):
+            uri = folder.uri(each.at.path)
+            if place is None or not self._is_current(uri, place.text):
+                continue
+            if self._plans.place(uri) is not None or each.at.path in SETTINGS_FILES:
+                continue  # those have diagnostics of their own
+            text = hash(place.text)
+            shown = self._shown.get(uri)
+            if shown is None or shown.text != text:
+                shown = self._shown[uri] = _Shown(text)
+            told = self._diagnostic(each, place, about[each.task], f"{each.task} of mission {name}")
+            shown.found.setdefault(name, []).append(told)
+            touched[uri] = None
+        for uri in touched:
+            self._publish(uri)
+
+    def _diagnostic(
+        self,
+        finding: _Finding,
+        place: Located,
+        about: lsp.DiagnosticRelatedInformation | None,
+        task: str,
+    ) -> lsp.Diagnostic:
+        lines = LineIndex(place.text, self._encoding)
+        message = finding.at.message
+        if finding.at.sha256:
+            message += "\nNot applied: this is what the task would have made of it"
+        if about is None:
+            message += f"\n(task {task})"
+        return lsp.Diagnostic(
+            range=lines.range(place.start, place.end),
+            message=message,
+            severity=lsp.DiagnosticSeverity.Warning,
+            code=finding.check,
+            source=SOURCE,
+            related_information=None if about is None else [about],
+        )
+
+    async def _about(
+        self, folder: Folder, name: str, mission: _Mission, task: str
+    ) -> lsp.DiagnosticRelatedInformation | None:
+        """Where the task stands: in its plan file, if it has one."""
+        able = self._session.server.client_capabilities.text_document
+        push = able.publish_diagnostics if able else None
+        if push is None or not push.related_information or not mission.plan_file:
+            return None
+        uri = folder.uri(mission.plan_file)
+        plan = await self._plans.document(uri)
+        node = next((each for each in plan.tasks if each.id == task), None) if plan else None
+        if plan is None or node is None:
+            return None
+        where = self._plans.lines(uri, plan.text).range(node.span.start, node.span.end)
+        title = mission.titles.get(task, node.title)
+        return lsp.DiagnosticRelatedInformation(
+            lsp.Location(uri, where), f"task {task}: {title} (mission {name})"
+        )
+
+    def _is_current(self, uri: str, text: str) -> bool:
+        """Whether an open document still has the text that was looked at."""
+        document = self._session.server.workspace.text_documents.get(unquote(uri))
+        return document is None or document.source == text
+
+    def _begun(self, root: Path, globs: Iterable[str]) -> None:
+        """Tasks that are limited to some files begin."""
+        from orchestrator_core.agents.path_globs import matches_path  # noqa: PLC0415 - see app
+
+        globs = list(globs)
+        for uri in list(self._shown):
+            place = self._session.place(uri)
+            if place and place[0].root == root and any(matches_path(g, place[1]) for g in globs):
+                self.changed(uri)
+
+    def _forget_file(self, root: Path, path: str) -> None:
+        folder = self._session.folders.get(root)
+        if folder is not None:
+            self.changed(folder.uri(path))
+
+    def _clear(self, ended: Callable[[str, _Mission], bool]) -> None:
+        """Forget some missions, and what is shown of them."""
+        gone = {name for name, mission in self._missions.items() if ended(name, mission)}
+        for name in gone:
+            del self._missions[name]
+        for uri, shown in list(self._shown.items()):
+            if gone & shown.found.keys():
+                for name in gone:
+                    shown.found.pop(name, None)
+                if not shown.found:
+                    del self._shown[uri]
+                self._publish(uri)
+
+    def _publish(self, uri: str) -> None:
+        shown = self._shown.get(uri)
+        found = [each for told in shown.found.values() for each in told] if shown else []
+        self._session.server.text_document_publish_diagnostics(
+            lsp.PublishDiagnosticsParams(uri, found)
+        )
+
+    @property
+    def _encoding(self) -> lsp.PositionEncodingKind | str:
+        return self._session.server.workspace.position_encoding or lsp.PositionEncodingKind.Utf16
+
+
+def _again(old: _Mission, root: Path, event: MissionAccepted) -> bool:
+    """Whether a mission that begins is about the same as an old one."""
+    if old.root != root or event.dry_run:
+        return False
+    return old.plan_file == event.plan_file if event.plan_file else old.text == event.text
