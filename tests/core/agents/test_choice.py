@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_core.agents.agent_choice import Agent
+from orchestrator_core.agents.agent_choice import found as agent_found
 from orchestrator_core.agents.api_choice import Api, configured
 from orchestrator_core.agents.choice import preferred, survey
-from orchestrator_core.config import ModelSettings, Settings
+from orchestrator_core.config import AgentSettings, ModelSettings, Settings
 from orchestrator_core.errors import RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.places import Places
+from orchestrator_core.runtime.confinement import filtered_environment
 from orchestrator_core.tools.trust import TrustStore
 from scripted_backend import Recorder
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = {"OPENAI_API_KEY": "k"}
+NOWHERE = {"PATH": ""}
 LOCAL = ModelSettings(name="openai:small", base_url="http://127.0.0.1:1/v1")
 
 
@@ -81,13 +85,84 @@ def test_the_environment_goes_before_the_settings(project: Path) -> None:
 
 def test_auto_takes_the_first_that_is_there(project: Path, tmp_path: Path) -> None:
     trust = TrustStore(tmp_path / "trust.json")
-    none = survey(Settings(), project, trust, {})
+    none = survey(Settings(), project, trust, NOWHERE)
     assert preferred(none, "auto").name == "builtin"
-    local = survey(Settings(model=LOCAL), project, trust, {})
+    agent = {"PATH": agent_on(tmp_path / "bin", "opencode")}
+    assert preferred(survey(Settings(), project, trust, agent), "auto").name == "acp"
+    local = survey(Settings(model=LOCAL), project, trust, agent)
     assert preferred(local, "auto").name == "llm"
     assert preferred(local, "builtin").name == "builtin"
     assert not preferred(none, "llm").usable
     assert not preferred(none, "no such").usable
+
+
+def agent_on(folder: Path, name: str) -> str:
+    """A program of that name, and a ``PATH`` with it."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def agent_of(root: Path, command: str = "", **environment: str) -> Agent | str:
+    """The agent, where nobody trusts anything."""
+    return agent_found(AgentSettings(command), root, lambda _: False, environment)
+
+
+def test_the_first_agent_on_path_is_taken(project: Path, tmp_path: Path) -> None:
+    assert "no agent is on PATH (opencode" in str(agent_of(project, PATH=""))
+    path = agent_on(tmp_path / "bin", "gemini")
+    agent = agent_of(project, PATH=path, HOME="/home/ada")
+    assert isinstance(agent, Agent)
+    assert agent.shown == f"gemini: {path}/gemini --acp"
+    assert [str(place) for place in agent.writes] == ["/home/ada/.gemini"]
+    agent_on(tmp_path / "bin", "opencode")
+    agent = agent_of(project, PATH=path, HOME="/home/ada", XDG_CACHE_HOME="/c")
+    assert isinstance(agent, Agent)
+    assert agent.argv == (f"{path}/opencode", "acp")
+    assert {str(place) for place in agent.writes} == {
+        *("/home/ada/.config/opencode", "/home/ada/.local/share/opencode"),
+        *("/home/ada/.local/state/opencode", "/c/opencode"),
+    }
+    assert '"bash":"ask"' in agent.environment["OPENCODE_PERMISSION"]
+
+
+def test_an_agent_can_be_named_or_be_any_command(project: Path, tmp_path: Path) -> None:
+    path = agent_on(tmp_path / "bin", "gemini")
+    agent_on(tmp_path / "bin", "codex-acp")
+    named = agent_of(project, "codex", PATH=path)
+    assert isinstance(named, Agent)
+    assert named.argv == (f"{path}/codex-acp",)
+    any_command = agent_of(project, "gemini --acp --model 'a b'", PATH=path)
+    assert isinstance(any_command, Agent)
+    assert (any_command.name, any_command.argv[1:]) == ("gemini", ("--acp", "--model", "a b"))
+    theirs = agent_of(project, "gemini", PATH=path, OPENCODE_ORCHESTRATOR_AGENT="codex")
+    assert isinstance(theirs, Agent)
+    assert theirs.name == "codex"
+    assert "opencode is not on PATH" in str(agent_of(project, "opencode", PATH=path))
+    assert "names no program" in str(agent_of(project, "nothing --acp", PATH=path))
+    assert "cannot be read" in str(agent_of(project, "'", PATH=path))
+
+
+def test_a_workspace_names_no_agent_unless_it_is_trusted(project: Path, tmp_path: Path) -> None:
+    path = agent_on(tmp_path / "bin", "gemini")
+    (project / "pyproject.toml").write_text(
+        '[tool.opencode-orchestrator.agent]\ncommand = "/bin/sh -c evil"\n'
+    )
+    assert "not trusted" in str(agent_of(project, "/bin/sh -c evil", PATH=path))
+    settings = AgentSettings("/bin/sh -c evil")
+    agent = agent_found(settings, project, lambda files: list(files) == ["pyproject.toml"], {})
+    assert isinstance(agent, Agent)
+
+
+def test_an_agent_gets_the_keys_of_models_and_no_other_secrets(
+    project: Path, tmp_path: Path
+) -> None:
+    agent = agent_of(project, "gemini", PATH=agent_on(tmp_path / "bin", "gemini"))
+    assert isinstance(agent, Agent)
+    names = ("GEMINI_API_KEY", "ANTHROPIC_API_KEY", "DEPLOY_TOKEN", "AWS_SECRET_ACCESS_KEY", "PATH")
+    kept = filtered_environment(dict.fromkeys(names, "x"), agent.passed)
+    assert sorted(kept) == ["ANTHROPIC_API_KEY", "GEMINI_API_KEY", "PATH"]
 
 
 async def open_with(project: Path, tmp_path: Path, settings: Settings) -> Orchestrator:
@@ -108,7 +183,7 @@ async def test_auto_gives_verbs_to_the_builtin_backend_and_the_rest_to_a_model(
         (project / "words.md").write_text("### T1: x\n- [ ] make it better\n")
         assert (await engine.request_from_file("verbs.md")).backend == "builtin"
         assert (await engine.request_from_file("words.md")).backend == "llm"
-        with pytest.raises(RequestError, match="there is: auto, builtin, editor, llm"):
+        with pytest.raises(RequestError, match="there is: acp, auto, builtin, editor, llm"):
             engine.request("x", backend="other")
         with pytest.raises(RequestError, match="no editor offers its model"):
             engine.request("x", backend="editor")
@@ -120,6 +195,8 @@ async def test_without_a_model_a_task_in_words_is_refused_with_advice(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENCODE_ORCHESTRATOR_MODEL", raising=False)
+    monkeypatch.delenv("OPENCODE_ORCHESTRATOR_AGENT", raising=False)
+    monkeypatch.setattr("orchestrator_core.agents.agent_choice.KNOWN", ())  # none is on PATH
     engine = await open_with(project, tmp_path, Settings())
     try:
         with pytest.raises(RequestError, match=r"orchestrator\.model\.name"):
