@@ -172,6 +172,8 @@ class Settings(Struct, frozen=True, rename="camel"):
         network: whether commands may use the network.
         pass_environment: variables that commands get although their names sound like secrets.
         budget: what one mission may spend.
+        review: when a person is asked about changes: ``after`` a task made them, by hunk;
+            ``before``, and then by hunk; or not at all (``off``).
     """
 
     backend: str = "auto"
@@ -188,6 +190,7 @@ class Settings(Struct, frozen=True, rename="camel"):
     network: bool = False
     pass_environment: tuple[str, ...] = ()
     budget: BudgetLimits = msgspec.field(default_factory=BudgetLimits)
+    review: Literal["after", "before", "off"] = "after"
     limits: Limits = msgspec.field(default_factory=Limits)
     flags: Flags = msgspec.field(default_factory=Flags)
     cleanup: CleanupLimits = msgspec.field(default_factory=CleanupLimits)

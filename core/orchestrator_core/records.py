@@ -205,14 +205,14 @@ class SettledFile(Struct, frozen=True, gc=False):
         before: SHA-256 of its bytes at the time; empty where there was none.
         after: SHA-256 of its bytes afterwards; empty where there is none.
         spans: the lines of each hunk in what it held before, from 0, the end exclusive.
-        whole: whether its creation, deletion or renaming by the mission was settled.
+        whole: what the mission had done to the file as a whole, if that was settled.
     """
 
     path: str
     before: str = ""
     after: str = ""
     spans: tuple[tuple[int, int], ...] = ()
-    whole: bool = False
+    whole: Literal["", "create", "delete", "rename"] = ""
 
 
 class TaskReport(Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ from orchestrator_core import __version__
 from orchestrator_core.errors import WorkspaceError
 from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
+from orchestrator_server.features.change_review import ChangeReview
 from orchestrator_server.features.code_actions import CodeActions
 from orchestrator_server.features.findings import Findings
 from orchestrator_server.features.plan_file import PlanFiles
@@ -76,12 +77,19 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     commands.register(server)
     requests = PlanRequests(server, plans)
     requests.register()
+    review = ChangeReview(session)
+    review.register(server)
     actions = CodeActions(server)
     actions.add(requests.code_actions)
     actions.add(SourceActions(session, plans).code_actions)
+    actions.add(review.code_actions)
     actions.register()
     _register_lifecycle(server, session, commands, plans)
-    _register_documents(server, session, plans, findings)
+    _register_documents(server, session, plans, review, findings)
+
+    @server.feature(lsp.TEXT_DOCUMENT_CODE_LENS)
+    async def lenses(params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
+        return [*await requests.lenses(params), *await review.lenses(params)]
 
     @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def cancel_progress(params: lsp.WorkDoneProgressCancelParams) -> None:
@@ -129,7 +137,11 @@ def _register_lifecycle(
 
 
 def _register_documents(
-    server: HardenedServer, session: EditorSession, plans: PlanFiles, findings: Findings
+    server: HardenedServer,
+    session: EditorSession,
+    plans: PlanFiles,
+    review: ChangeReview,
+    findings: Findings,
 ) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: lsp.DidOpenTextDocumentParams) -> None:
@@ -151,3 +163,4 @@ def _register_documents(
     def closed(params: lsp.DidCloseTextDocumentParams) -> None:
         session.forget(params.text_document.uri)
         plans.closed(params.text_document.uri)
+        review.closed(params.text_document.uri)

@@ -19,6 +19,7 @@ from pygls.uris import to_fs_path
 
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import RequestError, WorkspaceError
+from orchestrator_server.diff_view import DiffView
 from orchestrator_server.folder import Folder
 from orchestrator_server.settings_report import SettingsReport
 
@@ -52,6 +53,7 @@ class EditorSession:
         listener: makes the listener of a folder's missions.
 
     Attributes:
+        diffs: shows diffs to the person.
         offers_input: whether the editor can ask for a text (:mod:`orchestrator_server.here`).
     """
 
@@ -63,6 +65,7 @@ class EditorSession:
         self._log = server_log
         self._listener = listener
         self._editor_settings: dict[str, Any] = {}
+        self.diffs = DiffView(server)
         self._report = SettingsReport(server)
         self._last: Path | None = None  # the folder that a person worked in last
         self._closing: set[asyncio.Task[None]] = set()
@@ -177,6 +180,7 @@ class EditorSession:
         folders, self.folders = list(self.folders.values()), {}
         closing = [folder.close("the server is shutting down") for folder in folders]
         results = await asyncio.gather(*closing, *self._closing, return_exceptions=True)
+        self.diffs.close()
         for failed in results:
             if isinstance(failed, BaseException):
                 raise failed

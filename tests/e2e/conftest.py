@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 from fake_editor import FIXTURES, FakeEditor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
 
@@ -81,11 +82,20 @@ async def editor(
     environment: dict[str, str],
     initialization_options: dict[str, Any] | None,
 ) -> AsyncIterator[FakeEditor]:
-    """A session of the editor that ``request.param`` names, VS Code by default.
-
-    When the test is over the session is ended, and the server must leave nothing behind.
-    """
+    """A session of the editor that ``request.param`` names, VS Code by default."""
     name = getattr(request, "param", "vscode-1.139.1")
+    async with editor_session(name, shop, environment, initialization_options) as fake:
+        yield fake
+
+
+@asynccontextmanager
+async def editor_session(
+    name: str,
+    shop: Path,
+    environment: dict[str, str],
+    initialization_options: dict[str, Any] | None = None,
+) -> AsyncGenerator[FakeEditor]:
+    """A session of an editor; when it is ended the server must leave nothing behind."""
     config = ClientServerConfig(SERVE, client_factory=LanguageClient, server_env=environment)
     client = await config.start()
     assert isinstance(client, LanguageClient)

@@ -11,6 +11,8 @@ import asyncio
 import logging
 import threading
 from collections import OrderedDict
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,6 +23,7 @@ from orchestrator_core.mission.hunk_settlement import PendingHunk, Settling, pen
 from orchestrator_core.mission.hunks import follow, names, steps_of
 from orchestrator_core.mission.restore import remove_made_folders
 from orchestrator_core.records import MissionStatus
+from orchestrator_core.workspace.unified import diff_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -135,6 +138,28 @@ class HunkReview:
             return []
         return await self._engine.pool.submit(self._pending, mission_id, path)
 
+    def concerns(self, path: str) -> bool:
+        """Whether a file may have pending hunks; where that is not known yet, it may."""
+        return self._missions is None or bool(self._concerned("", path))
+
+    async def standing(self, path: str) -> tuple[str, list[PendingHunk]]:
+        """What a file holds now, and the pending hunks in just this text; see :meth:`pending`."""
+        return await self._engine.pool.submit(self._standing, path)
+
+    async def diff(self, *, mission_id: str = "", path: str = "", hunk: str = "") -> str:
+        """Pending hunks as a unified diff; see :meth:`settle`.
+
+        Raises:
+            RequestError: there are none.
+        """
+        missions = await self._chosen(mission_id, path, hunk)
+        plans = [
+            (await self._engine.pool.submit(self._plan, mission, path, hunk, False))[1]
+            for mission in missions
+        ]
+        changes = [change for plan in plans for change in plan.changes]
+        return await self._engine.pool.submit(partial(diff_of, changes, inverted=True))
+
     async def settle(
         self, *, accept: bool, mission_id: str = "", path: str = "", hunk: str = ""
     ) -> SettleReport:
@@ -152,27 +177,14 @@ class HunkReview:
             JournalBusy: another process works on this workspace.
         """
         async with self.lock:
-            found = await self.pending(mission_id=mission_id, path=path)
-            found = [each for each in found if hunk in ("", each.hunk)]
-            if not found:
-                where = f" in {path}" if path else ""
-                raise RequestError(
-                    f"that change is not pending any more{where}"
-                    if hunk
-                    else f"no change of a mission is pending{where}"
-                )
-            missions = list(dict.fromkeys(each.mission for each in found))
-            if not path:
-                missions = missions[:1]
+            missions = await self._chosen(mission_id, path, hunk)
             await self._open_journal()
             settled: list[Settlement] = []
+            unsettled: list[str] = []
             try:
                 for mission in missions:  # the newest first: it may stand on the others
-                    plan = await self._settle(mission, path, hunk, accept=accept)
-                    settled.append(plan)
-                    if not (accept or hunk) and any(file.whole for file in plan.files):
-                        # A file that is back may have been renamed or changed before.
-                        settled.append(await self._settle(mission, path, hunk, accept=accept))
+                    settled += await self._settle_all(mission, path, hunk, accept=accept)
+                    unsettled += settled[-1].unsettled
             finally:
                 self.forget()
         left = sum([len(await self.pending(mission_id=mission)) for mission in missions])
@@ -180,9 +192,35 @@ class HunkReview:
             accepted=accept,
             hunks=sum(each.hunks for each in settled),
             files=tuple(file.path for each in settled for file in each.files),
-            unsettled=tuple(note for each in settled for note in each.unsettled),
+            unsettled=tuple(unsettled),
             left=left,
         )
+
+    async def _chosen(self, mission_id: str, path: str, hunk: str) -> list[str]:
+        """The missions that a request is about, the newest first.
+
+        Raises:
+            RequestError: nothing of them is pending.
+        """
+        found = await self.pending(mission_id=mission_id, path=path)
+        missions = dict.fromkeys(each.mission for each in found if hunk in ("", each.hunk))
+        if not missions:
+            where = f" in {path}" if path else ""
+            raise RequestError(
+                f"that change is not pending any more{where}"
+                if hunk
+                else f"no change of a mission is pending{where}"
+            )
+        return list(missions) if path else [next(iter(missions))]
+
+    async def _settle_all(
+        self, mission_id: str, path: str, hunk: str, *, accept: bool
+    ) -> list[Settlement]:
+        """Settle, and go on with what that brought to light: a deleted file had hunks before."""
+        settled = [await self._settle(mission_id, path, hunk, accept=accept)]
+        while not (accept or hunk) and any(file.whole for file in settled[-1].files):
+            settled.append(await self._settle(mission_id, path, hunk, accept=accept))
+        return settled
 
     async def _settle(self, mission_id: str, path: str, hunk: str, *, accept: bool) -> Settlement:
         engine = self._engine
@@ -253,12 +291,17 @@ class HunkReview:
         found: list[PendingHunk] = []
         for mission in self._concerned(mission_id, path):
             for file in self._files(mission, path):
-                try:
+                with suppress(WorkspaceError):  # it is no text any more
                     document = self._engine.workspace.find(file.path)
-                except WorkspaceError:
-                    continue
-                found += pending(mission.id, file, mission.titles, document)
+                    found += pending(mission.id, file, mission.titles, document)
         return found
+
+    def _standing(self, path: str) -> tuple[str, list[PendingHunk]]:
+        while True:
+            text = self._engine.workspace.read(path).text
+            found = self._pending("", path)
+            if self._engine.workspace.read(path).text == text:
+                return text, found
 
     def _files(self, mission: _Mission, path: str) -> list[FileHunks]:
         """The files of a mission, followed to its end; with a path the one that is there."""

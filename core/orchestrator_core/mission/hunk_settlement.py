@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from orchestrator_core.errors import EditRefused, WorkspaceError
 from orchestrator_core.records import SettledFile
@@ -136,6 +136,7 @@ class Settling:
         self._files: list[SettledFile] = []
         self._kept: list[bytes] = []
         self._unsettled: list[str] = []
+        self._renames: list[tuple[str, str]] = []
 
     def take(self, file: FileHunks, hunk_id: str = "") -> None:
         """Settle one hunk of a file, or all.
@@ -163,16 +164,32 @@ class Settling:
         self._count += len(chosen) + whole
         spans = tuple((hunk.start, hunk.end) for hunk in chosen)
         before = document.sha256 if document else ""
-        self._files.append(SettledFile(file.path, before, after, spans, whole=whole))
+        done = file.kind if whole and file.kind != "change" else ""
+        self._files.append(SettledFile(file.path, before, after, spans, done))
 
     def plan(self) -> Settlement:
         """What was taken comes to this."""
+        self._rename_back()
         changes = self._draft.changes()
         after = (change.encode() for change in changes)
         self._kept += (content for content in after if content is not None)
         return Settlement(
             self._count, tuple(self._files), changes, tuple(self._kept), tuple(self._unsettled)
         )
+
+    def _rename_back(self) -> None:
+        """Put files where they were: first all are taken away, for they may have changed places."""
+        away = [f"{path}.{number}" for number, (path, _) in enumerate(self._renames)]
+        for (path, _), name in zip(self._renames, away, strict=True):
+            self._draft.rename(path, name)
+        for (path, origin), name in zip(self._renames, away, strict=True):
+            free = self._draft.find(origin) is None
+            self._draft.rename(name, origin if free else path)
+            if not free:
+                self._unsettled.append(f"{path}: {origin} exists again")
+                self._count -= 1
+                kept = (structs.replace(f, whole="") if f.path == path else f for f in self._files)
+                self._files = [file for file in kept if file.whole or file.spans]
 
     def _take_back(
         self, file: FileHunks, document: Document | None, chosen: list[Hunk], *, whole: bool
@@ -189,15 +206,9 @@ class Settling:
             if content is None:
                 raise EditRefused("its old text is not kept any more")
             draft.restore(path, content, file.mode)
-        expected = document.sha256 if document else None
-        if whole and file.kind == "rename" and draft.find(file.origin) is not None:
-            # Looked at first: a draft that refused half of it would keep the other half.
-            raise EditRefused(f"{file.origin} exists again")
         if chosen:
-            draft.edit(
-                path, taken_back(split_lines(draft.read(path).text), chosen), sha256=expected
-            )
+            edits = taken_back(split_lines(draft.read(path).text), chosen)
+            draft.edit(path, edits, sha256=document.sha256 if document else None)
         if whole and file.kind == "rename":
-            draft.rename(path, file.origin)
-            path = file.origin
+            self._renames.append((path, file.origin))
         return draft.read(path).sha256

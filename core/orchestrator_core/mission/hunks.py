@@ -48,6 +48,7 @@ class FileHunks(Struct):
         tasks: which made, deleted or renamed it.
         mode: the permission bits that it had when it was deleted.
         lost: how many hunks others wrote over, before this milestone.
+        made: the changes that made it what it is, as ``sequence.number``.
     """
 
     path: str
@@ -59,6 +60,7 @@ class FileHunks(Struct):
     deleted: bool = False
     mode: int | None = None
     lost: int = 0
+    made: list[str] = []
 
     @property
     def kind(self) -> Kind:
@@ -111,6 +113,11 @@ def names(steps: Iterable[Step], path: str = "") -> frozenset[str]:
     return frozenset(found)
 
 
+def change_name(edits: StandingEdits, number: int) -> str:
+    """What one change of a step is called: the hunks that it made are named after it."""
+    return f"{edits.sequence}.{number}"
+
+
 def follow(
     steps: Collection[Step],
     contents: Callable[[Iterable[str]], Mapping[str, bytes]],
@@ -136,7 +143,7 @@ def follow(
             for number, change in enumerate(step.changes if of_task else ()):
                 if change.path in paths:
                     digests.update((change.before, change.after))
-                    milestones.append(_changing(change, step.task_id, f"{step.sequence}.{number}"))
+                    milestones.append(_changing(change, step.task_id, change_name(step, number)))
         elif not (step.accepted and with_accepted):
             for settled in step.files:
                 if settled.path in paths:
@@ -179,12 +186,14 @@ class _Following:
             else:
                 file.deleted = False
                 self._make(file, change.after, task, name)
+            file.made.append(name)
             self._live[change.path] = file
             return
         file = self._live.pop(change.path, None)
         if file is None:
             lines = self._lines(change.before)
             file = FileHunks(change.path, change.path, change.before, lines)
+        file.made.append(name)
         self._reach(file, change.before)
         if change.kind == "delete":
             if file.origin:
@@ -198,7 +207,7 @@ class _Following:
 
     def settle(self, settled: SettledFile, *, accepted: bool) -> None:
         """A person settled hunks of a file, the whole file perhaps."""
-        file = self._gone.pop(settled.path, None) if settled.whole else None
+        file = self._gone.pop(settled.path, None) if settled.whole == "delete" else None
         if file is not None:
             if accepted:
                 return

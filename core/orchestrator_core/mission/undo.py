@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from orchestrator_core.errors import EditError, WorkspaceError
 from orchestrator_core.events import HunksSettled
-from orchestrator_core.mission.hunks import follow, names, steps_of
-from orchestrator_core.mission.standing import standing_edits
+from orchestrator_core.mission.hunks import change_name, follow, names, steps_of
+from orchestrator_core.mission.standing import StandingEdits, standing_edits
 from orchestrator_core.workspace import text_file
 from orchestrator_core.workspace.diff import split_lines
 from orchestrator_core.workspace.draft import Draft
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.hunks import FileHunks
-    from orchestrator_core.mission.standing import StandingEdits
     from orchestrator_core.records import FileChange
     from orchestrator_core.workspace.content_store import ContentStore
     from orchestrator_core.workspace.documents import Document, Workspace
@@ -75,15 +74,15 @@ def plan_undo(
     undo = _Undo(content_store, Draft(workspace), _reviewed(events, content_store, task_id))
     for edits in reversed(standing_edits(events)):
         if task_id in ("", edits.task_id):
-            for change in reversed(edits.changes):
-                undo.take_back(change, edits)
+            for number in reversed(range(len(edits.changes))):
+                undo.take_back(edits, number)
     return UndoPlan(undo.draft.changes(), tuple(undo.unrestored))
 
 
 def _reviewed(
     events: list[AnyEvent], contents: ContentStore, task_id: str
 ) -> dict[str, FileHunks | None]:
-    """The files of which a person has rejected something, under each name that they had.
+    """The files of which a person has rejected something, by the changes that made them.
 
     What is left of the mission's changes there is no longer what any two texts differ in. None
     stands for a file of which nothing is left.
@@ -99,8 +98,14 @@ def _reviewed(
         return {}
     wanted = frozenset[str]().union(*(names(steps, path) for path in paths))
     followed = follow(steps, contents.get_all, paths=wanted, task_id=task_id, with_accepted=True)
-    found: dict[str, FileHunks | None] = dict.fromkeys(wanted)
-    found.update((name, file) for file in followed for name in names(steps, file.path))
+    found: dict[str, FileHunks | None] = {
+        change_name(step, number): None
+        for step in steps
+        if isinstance(step, StandingEdits)
+        for number, change in enumerate(step.changes)
+        if change.path in wanted
+    }
+    found.update((made, file) for file in followed for made in file.made)
     return found
 
 
@@ -110,7 +115,7 @@ class _Undo:
     Args:
         contents: has the texts from before.
         draft: what they are taken back on.
-        reviewed: the files whose hunks are taken back one by one, under each of their names.
+        reviewed: the files whose hunks are taken back one by one, by the names of changes.
     """
 
     def __init__(
@@ -121,22 +126,28 @@ class _Undo:
         self._contents = contents
         self._reviewed = reviewed
 
-    def take_back(self, change: FileChange, edits: StandingEdits) -> None:
-        """Bring a file to what it was before ``change``, as far as others left it alone."""
+    def take_back(self, edits: StandingEdits, number: int) -> None:
+        """Bring a file to what it was before a change, as far as others left it alone."""
+        change = edits.changes[number]
         if edits.superseded and not self._holds(change):
             return  # rolled back at the time, and others have gone on from there
-        if change.path in self._reviewed and self._reviewed[change.path] is None:
+        name = change_name(edits, number)
+        file = self._reviewed.get(name)
+        if file is None and name in self._reviewed:
             return
         try:
             match change.kind:
                 case "modify":
-                    self._restore_text(change, change.path)
+                    self._restore_text(change, file)
                 case "create":
-                    self._remove_created(change)
+                    if file is None or file.made[0] == name:
+                        self._remove_created(change)
+                    else:  # it had been there, and the mission had deleted it
+                        self._restore_text(change, file)
                 case "delete":
-                    self._restore_deleted(change, edits)
+                    self._restore_deleted(change, edits, file)
                 case "rename":
-                    self._rename_back(change)
+                    self._rename_back(change, file)
         except (WorkspaceError, EditError) as error:
             self._leave(change.path, str(error).removeprefix(f"{change.path} "))
 
@@ -148,12 +159,13 @@ class _Undo:
             return False
         return (current.sha256 if current else "") == change.after
 
-    def _restore_text(self, change: FileChange, path: str) -> None:
-        """Give ``path`` the text it had before the change."""
+    def _restore_text(self, change: FileChange, file: FileHunks | None) -> None:
+        """Give a file, which is where it was before the change, the text that it had there."""
+        path = change.path
         current = self.draft.find(path)
         if current is None:
             self._leave(path, "was deleted since")
-        elif (file := self._reviewed.get(path)) is not None:
+        elif file is not None:
             self._take_back_hunks(file, change, current)
         elif current.sha256 == change.after:
             before = self._content(change.before, path)
@@ -198,10 +210,12 @@ class _Undo:
         else:
             self._leave(change.path, "was created by the mission and changed since")
 
-    def _restore_deleted(self, change: FileChange, edits: StandingEdits) -> None:
+    def _restore_deleted(
+        self, change: FileChange, edits: StandingEdits, file: FileHunks | None
+    ) -> None:
         current = self.draft.find(change.path)
         if current is not None:
-            if change.path in self._reviewed:
+            if file is not None and not file.deleted:
                 return  # a person wanted it back
             if edits.applied and current.sha256 != change.before:
                 self._leave(change.path, "was created anew since")
@@ -209,17 +223,19 @@ class _Undo:
         before = self._content(change.before, change.path)
         if before is not None:
             self.draft.restore(change.path, before, change.mode)
+            if file is not None:
+                file.deleted = False
 
-    def _rename_back(self, change: FileChange) -> None:
+    def _rename_back(self, change: FileChange, file: FileHunks | None) -> None:
         old, new = self.draft.find(change.path), self.draft.find(change.new_path)
         if new is None:
             if old is None:
                 self._leave(change.path, f"{change.new_path} was deleted since")
             elif old.sha256 != change.before:
-                self._restore_text(change, change.path)
+                self._restore_text(change, file)
         elif old is None:
             self.draft.rename(change.new_path, change.path)
-            self._restore_text(change, change.path)
+            self._restore_text(change, file)
         elif old.sha256 == change.before:
             # Killed between the two halves of the rename: the copy is what is too much.
             if new.sha256 == change.after:

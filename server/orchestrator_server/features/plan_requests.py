@@ -28,7 +28,6 @@ ANSWERS: dict[str, tuple[str, object]] = {
         "complete",
         lsp.CompletionOptions(trigger_characters=list(_TRIGGERS)),
     ),
-    lsp.TEXT_DOCUMENT_CODE_LENS: ("lenses", None),
     lsp.TEXT_DOCUMENT_INLAY_HINT: ("hints", None),
 }
 """Each request with the method of :class:`PlanLanguage` that answers it, and its options."""
@@ -50,6 +49,10 @@ class PlanRequests:
     async def code_actions(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
         """What can be done with the plan and its tasks at a range."""
         return await self._answers().code_actions(params)
+
+    async def lenses(self, params: lsp.CodeLensParams) -> list[lsp.CodeLens]:
+        """What can be done with the plan and its tasks, above their headings."""
+        return await self._answers().lenses(params) or []
 
     def _register(self, method: str, name: str, options: object) -> None:
         @self._server.feature(method, options)

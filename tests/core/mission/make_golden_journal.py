@@ -202,7 +202,7 @@ def reviewed(mission: str) -> Iterator[AnyEvent]:
     yield MissionFinished(mission_id=mission, status=MissionStatus.DONE, duration_s=0.5)
     seen = SettledFile("a.py", "1" * 64, "1" * 64, spans=((2, 5), (7, 7)))
     yield HunksSettled(mission_id=mission, accepted=True, files=(seen,))
-    gone = SettledFile("b.py", "2" * 64, whole=True)
+    gone = SettledFile("b.py", "2" * 64, whole="create")
     unmade = msgspec.structs.replace(change("b.py", "delete"), before="2" * 64)
     yield HunksSettled(mission_id=mission, accepted=False, files=(gone,), changes=(unmade,))
 

@@ -26,6 +26,7 @@ from core.mission.test_undo_missions import (
 )
 from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.records import MissionStatus, Task
+from orchestrator_core.services import Services
 from scripted_backend import orchestrator, request_for
 
 if TYPE_CHECKING:
@@ -218,6 +219,55 @@ async def test_a_rename_is_not_taken_back_onto_another_file(root: Path) -> None:
         assert (root / "c.txt").read_text("utf-8") == OLD
 
 
+async def test_files_that_changed_places_go_back(root: Path) -> None:
+    before = tree(root)
+    work: Work = {
+        "T1": lambda draft: draft.rename("a.txt", "t.txt"),
+        "T2": lambda draft: draft.rename("b.txt", "a.txt"),
+        "T3": lambda draft: draft.rename("t.txt", "b.txt"),
+    }
+    async with mission(root, work) as (engine, _):
+        report = await engine.review.settle(accept=False)
+        assert (report.unsettled, report.left) == ((), 0)
+        assert tree(root) == before
+
+
+async def test_files_that_had_one_name_are_told_apart(root: Path) -> None:
+    before = tree(root)
+    work: Work = {
+        "T1": write("a.txt", NEW),
+        "T2": lambda draft: draft.delete("a.txt"),
+        "T3": lambda draft: draft.rename("b.txt", "a.txt"),
+    }
+    async with mission(root, work) as (engine, started):
+        (found,) = await engine.review.pending()
+        assert (found.path, found.kind) == ("a.txt", "rename")
+        await engine.review.settle(accept=False, mission_id=started, path="a.txt", hunk="rename")
+        (found,) = await engine.review.pending()
+        assert (found.path, found.kind) == ("a.txt", "delete")
+        assert (await engine.undo(started)).unrestored == ()
+        assert tree(root) == before
+
+
+async def test_the_journal_is_read_once_for_all_who_ask(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mission(root, {"T1": write("a.txt", NEW)}) as (engine, _):
+        reads: list[str] = []
+
+        def reading(name: str) -> object:
+            reads.append(name)
+            return Services.reviewable(engine._services, name)
+
+        monkeypatch.setattr(engine.review, "_read", reading)
+        for line in range(5):
+            engine.workspace.opened("a.txt", f"{line}\n{NEW}", line)
+            text, found = await engine.review.standing("a.txt")
+            assert (text, len(found)) == (f"{line}\n{NEW}", 3)
+        assert not engine.review.concerns("b.txt")
+        assert reads == [""]
+
+
 async def test_what_runs_is_not_reviewed(root: Path) -> None:
     at_work, go_on = asyncio.Event(), asyncio.Event()
 
@@ -274,12 +324,13 @@ async def settle_some(
             person.come(number, late=False)
         while found := await engine.review.pending():
             each = found[data.draw(st.integers(0, len(found) - 1))]
-            await engine.review.settle(
-                accept=data.draw(st.booleans()),
-                mission_id=each.mission,
-                path=each.path,
-                hunk=each.hunk,
+            settle = partial(
+                engine.review.settle, mission_id=each.mission, path=each.path, hunk=each.hunk
             )
+            report = await settle(accept=data.draw(st.booleans()))
+            if report.unsettled:  # another file is in its place
+                assert each.kind == "rename"
+                await settle(accept=True)
             left = {(hunk.path, hunk.hunk) for hunk in await engine.review.pending()}
             assert (each.path, each.hunk) not in left
             person.come(len(found) % 4, late=True)
@@ -303,7 +354,8 @@ def check_some(
             assert any(line in found for found in now.values()), (line, told)
         for name in before.keys() | now.keys():
             found = person.without_remarks(now.get(name, b""))
-            assert found == before.get(name, b"") or f"{name}: " in told, (name, told)
+            same = found == before.get(name, b"") or "in its place" in told
+            assert same or f"{name}: " in told, (name, told)
 
 
 @few(max_examples=8)
@@ -341,7 +393,8 @@ def test_150_missions_are_settled_in_any_order(
 
 
 def data_of(root: Path) -> Data:
-    return {name: file.data for name, file in tree(root).items()}
+    """What the files hold; a folder may stay where the mission itself took its file away."""
+    return {name: file.data for name, file in tree(root).items() if not name.endswith("/")}
 
 
 def work_of(work: list[list[Edit]]) -> Work:
