@@ -19,12 +19,21 @@ const extension = {
   minify: flags.has("--production"),
 };
 
+const page = {
+  ...extension,
+  platform: "browser",
+  target: "es2022",
+  format: "iife",
+  entryPoints: ["src/webview/stats.ts"],
+  outfile: "dist/stats.js",
+};
+
 if (flags.has("--tests")) {
   const tests = (await readdir("test")).filter((name) => name.endsWith(".test.ts"));
   const alias = { vscode: "./test/fakeVscode.ts" };
   await build({ ...shared, external: [], alias, entryPoints: tests.map((name) => `test/${name}`), outdir: "dist/test" });
 } else if (flags.has("--watch")) {
-  await (await context(extension)).watch();
+  await Promise.all([extension, page].map(async (options) => (await context(options)).watch()));
 } else {
-  await build(extension);
+  await Promise.all([extension, page].map((options) => build(options)));
 }

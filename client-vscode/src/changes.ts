@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import { RenameFile, TextDocumentEdit, type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult } from "vscode-languageclient/node";
 import { BeforeImages } from "./beforeImages";
 import { filesChanged, label, pathNow, type Mission } from "./missions";
+import { fileOf } from "./places";
 import type { FileChange, MissionEvent } from "./protocol";
 
 const SCHEME = "orchestrator-before";
@@ -120,12 +121,6 @@ export class Changes implements vscode.TextDocumentContentProvider, vscode.Dispo
       await this.open(mission, choice.change);
     }
   }
-}
-
-/** A path of the server as an address: relative to the first folder, which is the server's root. */
-export function fileOf(path: string): vscode.Uri | undefined {
-  const root = vscode.workspace.workspaceFolders?.[0]?.uri;
-  return root && vscode.Uri.joinPath(root, path);
 }
 
 function addresses({ edit }: ApplyWorkspaceEditParams): string[] {

@@ -3,12 +3,15 @@
 import * as vscode from "vscode";
 import { ResponseError } from "vscode-languageclient/node";
 import type { Changes } from "./changes";
-import { statsTable } from "./figures";
+import { cleanUp } from "./cleanUp";
+import type { LanguageModels } from "./languageModel";
 import type { MissionBook } from "./missionBook";
-import type { Row } from "./missionTree";
+import { missionCommands } from "./missionCommands";
+import { selectModel } from "./modelChoice";
 import type { MissionOverview, PoolStats } from "./protocol";
 import type { Reports } from "./reports";
 import { NoServer, type Server } from "./server";
+import type { StatsPanel } from "./statsPanel";
 import { statusMarkdown } from "./statusMarkdown";
 import type { TaskPrompt } from "./taskPrompt";
 
@@ -19,12 +22,14 @@ export interface Parts {
   readonly changes: Changes;
   readonly reports: Reports;
   readonly prompt: TaskPrompt;
+  readonly models: LanguageModels;
+  readonly figures: StatsPanel;
   readonly output: vscode.LogOutputChannel;
 }
 
 /** Registers every command; the returned object takes them back. */
 export function registerCommands(parts: Parts): vscode.Disposable {
-  const { server, book, changes, reports, prompt, output } = parts;
+  const { server, reports, prompt, models, figures, output } = parts;
 
   /** Asks for a text and gives it to `use`; where the server refuses it, the text can be mended. */
   const withTask = async (title: string, use: (text: string) => Promise<void>, given?: unknown): Promise<void> => {
@@ -81,10 +86,13 @@ export function registerCommands(parts: Parts): vscode.Disposable {
       await reports.show("Orchestrator Status", statusMarkdown(missions, new Date()));
     },
 
+    clean: () => cleanUp(server),
+
     showStats: async () => {
-      const stats = await server.execute<PoolStats>("/stats");
-      await reports.show("Orchestrator Pools", `# Pools\n\n${statsTable(stats)}\n`);
+      figures.show(await server.execute<PoolStats>("/stats"));
     },
+
+    selectModel: () => selectModel(models),
 
     showOutput: () => {
       output.show();
@@ -108,18 +116,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
 
     menu: () => showMenu(parts),
 
-    "mission.stop": (row) => withMission(row, ({ mission }) => run("/stop", mission.id)),
-
-    "mission.undo": (row) => withMission(row, ({ mission }) => run("/undo", mission.id)),
-
-    "mission.showChanges": (row) => withMission(row, ({ mission }) => changes.show(book.get(mission.id) ?? mission)),
-
-    "mission.openChange": async (row) =>
-      withMission(row, async (found) => {
-        if (found.kind === "file") {
-          await changes.open(found.mission, found.change);
-        }
-      }),
+    ...missionCommands(parts),
   };
 
   return vscode.Disposable.from(
@@ -144,12 +141,6 @@ async function wantsToEdit(message: string): Promise<boolean> {
     choice = await vscode.window.showErrorMessage(first, { modal: true, detail: more.join("\n") }, "Edit Task");
   }
   return choice === "Edit Task";
-}
-
-async function withMission(row: unknown, action: (row: Row) => Promise<void>): Promise<void> {
-  if (typeof row === "object" && row !== null && "mission" in row) {
-    await action(row as Row);
-  }
 }
 
 async function tell(error: unknown, output: vscode.LogOutputChannel): Promise<void> {
@@ -180,6 +171,7 @@ async function showMenu({ server, book }: Parts): Promise<void> {
           { label: "$(list-tree) Show Missions", command: "orchestrator.missions.focus" },
           { label: "$(info) Show Status", command: "orchestrator.showStatus" },
           { label: "$(graph) Show Pool Statistics", command: "orchestrator.showStats" },
+          { label: "$(trash) Clean Up…", command: "orchestrator.clean" },
         ]
       : [{ label: "$(folder-opened) Select Server Program…", command: "orchestrator.selectServer" }];
   const choice = await vscode.window.showQuickPick(

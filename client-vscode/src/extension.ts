@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { announce } from "./announce";
 import { Changes } from "./changes";
+import { registerChat } from "./chat";
 import { registerCommands } from "./commands";
 import { watchInterpreter } from "./interpreter";
 import { LanguageModels } from "./languageModel";
@@ -11,8 +12,10 @@ import { MissionBook } from "./missionBook";
 import { isOver } from "./missions";
 import { MissionTree } from "./missionTree";
 import { CancellableProgress } from "./progress";
+import type { MissionOverview } from "./protocol";
 import { Reports } from "./reports";
 import { Server } from "./server";
+import { StatsPanel } from "./statsPanel";
 import { StatusBar } from "./statusBar";
 import { TaskPrompt } from "./taskPrompt";
 
@@ -24,6 +27,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const changes = new Changes();
   const reports = new Reports();
   const prompt = new TaskPrompt(context.workspaceState);
+  const figures = new StatsPanel(context.extensionUri);
   const tree = new MissionTree(book);
   const statusBar = new StatusBar(book);
   const progress = new CancellableProgress((token) => {
@@ -51,10 +55,21 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     void vscode.commands.executeCommand("setContext", "orchestrator.missionRunning", count > 0);
   };
 
+  /** Shows the missions of earlier windows as well. */
+  const remember = async (): Promise<void> => {
+    try {
+      book.restore(await server.execute<MissionOverview[]>("/status"));
+      redraw();
+    } catch (error) {
+      output.warn(`Earlier missions are not known: ${String(error)}`);
+    }
+  };
+
   context.subscriptions.push(
     output,
     changes,
     reports,
+    figures,
     tree,
     statusBar,
     progress,
@@ -65,21 +80,26 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     }),
     server,
     view,
-    registerCommands({ server, book, changes, reports, prompt, output }),
+    registerCommands({ server, book, changes, reports, prompt, models, figures, output }),
+    ...registerChat({ server, book }, vscode.Uri.joinPath(context.extensionUri, "media/icon.png")),
     server.onState((state) => {
       void vscode.commands.executeCommand("setContext", "orchestrator.serverState", state);
       statusBar.showState(state);
       if (state === "running") {
         server.notify(modelOffer.method, { offered: models.available }); // it may have changed since initialize
+        void remember();
       }
       if (state === "stopped") {
         progress.clear();
+        tree.showStats(undefined);
         book.abandon("The server stopped.");
         redraw();
       }
     }),
     server.onPoolStats((stats) => {
       statusBar.showStats(stats);
+      tree.showStats(stats);
+      figures.add(stats);
     }),
     server.onMissionEvent((event) => {
       const mission = book.apply(event);

@@ -1,7 +1,7 @@
 /** Numbers and reports as text: pure. */
 
 import { isOver, progress, type Mission } from "./missions";
-import type { PoolStats } from "./protocol";
+import type { PoolStats, Spent } from "./protocol";
 
 const NO_BREAK_SPACE = "\u00a0";
 
@@ -39,18 +39,43 @@ export function counted(count: number, noun: string, plural = `${noun}s`): strin
   return `${count} ${count === 1 ? noun : plural}`;
 }
 
-/** The status bar: tasks done of all and how busy the pool is, while a mission runs. */
-export function statusBarText(mission: Mission | undefined, stats: PoolStats | undefined): string {
+/** The status bar: tasks done of all, workers at work and how busy the pool is while a mission runs; what was spent. */
+export function statusBarText(mission: Mission | undefined, stats: PoolStats | undefined, spent?: Spent): string {
+  const cost = spending(spent);
   if (mission === undefined || isOver(mission)) {
-    return "$(rocket) Orchestrator";
+    return ["$(rocket) Orchestrator", cost].filter(Boolean).join(" · ");
   }
   const { done, total } = progress(mission);
   const tasks = mission.status === "planning" || total === 0 ? "planning" : `${done}/${total}`;
-  return stats === undefined ? `$(rocket) ${tasks}` : `$(rocket) ${tasks} · ${percent(stats.workers.utilization)}`;
+  const busy = stats === undefined ? "" : `${counted(stats.workers.busy, "worker")} · ${percent(stats.workers.utilization)}`;
+  return [`$(rocket) ${tasks}`, busy, cost].filter(Boolean).join(" · ");
 }
 
-/** The pools as a table in markdown, for the status bar's tooltip and the statistics page. */
+/** `$0.42`, or where no price is known `12k tokens`; empty where nothing was spent. */
+export function spending(spent: Spent | undefined): string {
+  if (spent === undefined || (spent.tokens === 0 && spent.moneyUsd === 0)) {
+    return "";
+  }
+  if (spent.moneyUsd > 0) {
+    return `$${spent.moneyUsd.toFixed(spent.moneyUsd < 0.1 ? 3 : 2)}`;
+  }
+  const thousands = spent.tokens / 1000;
+  return thousands < 1 ? counted(spent.tokens, "token") : `${thousands.toFixed(thousands < 10 ? 1 : 0)}k${NO_BREAK_SPACE}tokens`;
+}
+
+/** What was spent in all. */
+export function total(parts: readonly (Spent | undefined)[]): Spent {
+  const sum = (figure: keyof Spent): number => parts.reduce((all, part) => all + (part?.[figure] ?? 0), 0);
+  return { tokens: sum("tokens"), moneyUsd: sum("moneyUsd"), requests: sum("requests") };
+}
+
+/** The pools as a table in markdown, for the status bar's tooltip. */
 export function statsTable(stats: PoolStats): string {
+  return ["| | |", "|:--|:--|", ...statsRows(stats).map(([name, text]) => `| ${name} | ${text} |`)].join("\n");
+}
+
+/** The pools' figures in words: what they are about, and how they are. */
+export function statsRows(stats: PoolStats): (readonly [name: string, text: string])[] {
   const rows: [string, string][] = [];
   const { workers, tools, process } = stats;
   rows.push([
@@ -83,13 +108,15 @@ export function statsTable(stats: PoolStats): string {
         `${counted(process.threads, "thread")}, ${counted(process.children, "child", "children")}`,
     ]);
   }
-  return ["| | |", "|:--|:--|", ...rows.map(([name, text]) => `| ${name} | ${text} |`)].join("\n");
+  return rows;
 }
 
-function millis(ms: number): string {
+/** `14.2` → `14 ms`. */
+export function millis(ms: number): string {
   return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)}${NO_BREAK_SPACE}ms`;
 }
 
-function capitalised(text: string): string {
+/** `worker` → `Worker`. */
+export function capitalised(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -80,8 +80,10 @@ export function fold(mission: Mission, event: MissionEvent): void {
       mission.status = event.status;
       mission.reason = event.reason ?? "";
       mission.durationS = event.durationS ?? 0;
-      mission.spent = event.stats?.spent;
       cancelUnfinished(mission);
+      break;
+    case "spent":
+      mission.spent = event.spent;
       break;
     case "undone":
       mission.status = "undone";

@@ -27,7 +27,7 @@ export interface Mission {
   dryRun: boolean;
   /** Where its plan came from; empty where the Planner made it. */
   planFile: string;
-  /** On models, known when the mission has ended. */
+  /** On models; undefined where none was asked. */
   spent: Spent | undefined;
   /** Seconds; 0 until the mission ended. */
   durationS: number;

@@ -84,12 +84,12 @@ export type MissionEvent = EventHead &
         readonly status: MissionStatus;
         readonly reason?: string;
         readonly durationS?: number;
-        readonly stats?: { readonly spent?: Spent };
       }
+    | { readonly kind: "spent"; readonly spent: Spent }
     | { readonly kind: "undone"; readonly unrestored?: readonly string[] }
   );
 
-/** What missions spent on models. */
+/** What a mission spent on models so far. */
 export interface Spent {
   readonly tokens: number;
   /** As far as prices are known. */
@@ -126,6 +126,13 @@ export interface ReusePool {
   readonly [figure: string]: unknown;
 }
 
+/** The agents of a role. */
+export interface RoleUse {
+  readonly active: number;
+  readonly limit: number;
+  readonly circuit: string;
+}
+
 /** `$/orchestrator/poolStats`; rates and utilization are shares between 0 and 1. */
 export interface PoolStats {
   readonly workers: {
@@ -148,11 +155,7 @@ export interface PoolStats {
     readonly p99Ms: number;
     readonly restarts: number;
   };
-  readonly concurrency?: Readonly<
-    Record<string, { readonly active: number; readonly limit: number; readonly circuit: string }>
-  >;
-  /** Of the missions that run. */
-  readonly spent?: Spent;
+  readonly concurrency?: Readonly<Record<string, RoleUse>>;
   readonly process?: {
     readonly rssBytes: number;
     readonly cpuPercent: number;

@@ -1,10 +1,10 @@
 /** One item in the status bar: how far the mission is and how busy the pools are. */
 
 import * as vscode from "vscode";
-import { counted, statsTable, statusBarText } from "./figures";
+import { counted, spending, statsTable, statusBarText, total } from "./figures";
 import type { MissionBook } from "./missionBook";
 import { label } from "./missions";
-import type { PoolStats } from "./protocol";
+import type { PoolStats, Spent } from "./protocol";
 import type { ServerState } from "./server";
 
 export class StatusBar implements vscode.Disposable {
@@ -43,7 +43,7 @@ export class StatusBar implements vscode.Disposable {
     item.backgroundColor = undefined;
     switch (this.state) {
       case "running":
-        item.text = statusBarText(mission, this.stats);
+        item.text = statusBarText(mission, this.stats, this.spent());
         break;
       case "starting":
         item.text = "$(loading~spin) Orchestrator";
@@ -60,6 +60,11 @@ export class StatusBar implements vscode.Disposable {
     this.item.dispose();
   }
 
+  /** By the missions of this window. */
+  private spent(): Spent {
+    return total(this.book.all().map((mission) => mission.spent));
+  }
+
   private tooltip(): vscode.MarkdownString {
     const tooltip = new vscode.MarkdownString("", true);
     if (this.state !== "running") {
@@ -71,6 +76,10 @@ export class StatusBar implements vscode.Disposable {
       tooltip.appendMarkdown("**Orchestrator** · ").appendText(label(only));
     } else {
       tooltip.appendMarkdown(`**Orchestrator** · ${missions.length === 0 ? "idle" : counted(missions.length, "mission")}`);
+    }
+    const { tokens, requests } = this.spent();
+    if (requests > 0) {
+      tooltip.appendMarkdown(`\n\n${[spending(this.spent()), counted(tokens, "token"), counted(requests, "request")].join(" · ")}`);
     }
     if (this.stats !== undefined) {
       tooltip.appendMarkdown(`\n\n${statsTable(this.stats)}`);

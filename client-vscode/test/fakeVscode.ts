@@ -86,3 +86,6 @@ export class LanguageModelError extends Error {
     super(message);
   }
 }
+
+/** A window without a folder. */
+export const workspace = { workspaceFolders: undefined };

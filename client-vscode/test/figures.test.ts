@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { bytes, counted, duration, percent, statsTable, statusBarText } from "../src/figures";
+import { bytes, counted, duration, percent, statsTable, statusBarText, total } from "../src/figures";
 import { MissionBook } from "../src/missionBook";
 import type { PoolStats } from "../src/protocol";
 
@@ -49,10 +49,27 @@ describe("the status bar", () => {
     const tasks = [{ id: "T1", title: "one" }, { id: "T2", title: "two" }];
     book.apply({ missionId: "m", sequence: 2, kind: "planned", plan: { title: "", tasks } });
     book.apply({ missionId: "m", sequence: 3, kind: "taskFinished", taskId: "T1", state: "done" });
-    assert.equal(text(STATS), "$(rocket) 1/2 · 92 %");
+    assert.equal(text(STATS), "$(rocket) 1/2 · 3 workers · 92 %");
     assert.equal(text(), "$(rocket) 1/2");
     book.apply({ missionId: "m", sequence: 4, kind: "done", status: "done" });
     assert.equal(text(STATS), "$(rocket) Orchestrator");
+  });
+
+  it("shows what was spent on models", () => {
+    const spent = (tokens: number, moneyUsd = 0): string => plain(statusBarText(undefined, STATS, { tokens, moneyUsd, requests: 1 }));
+    assert.equal(spent(0), "$(rocket) Orchestrator");
+    assert.deepEqual([spent(1), spent(820), spent(8_240), spent(123_400)], [
+      "$(rocket) Orchestrator · 1 token",
+      "$(rocket) Orchestrator · 820 tokens",
+      "$(rocket) Orchestrator · 8.2k tokens",
+      "$(rocket) Orchestrator · 123k tokens",
+    ]);
+    assert.deepEqual([spent(9, 0.0123), spent(9, 1.5)], ["$(rocket) Orchestrator · $0.012", "$(rocket) Orchestrator · $1.50"]);
+    assert.deepEqual(total([undefined, { tokens: 1, moneyUsd: 0.5, requests: 2 }, { tokens: 3, moneyUsd: 0.25, requests: 1 }]), {
+      tokens: 4,
+      moneyUsd: 0.75,
+      requests: 3,
+    });
   });
 });
 

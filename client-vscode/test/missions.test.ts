@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { MissionBook } from "../src/missionBook";
-import { filesChanged, isOver, label, pathNow, progress } from "../src/missions";
-import type { MissionEvent } from "../src/protocol";
+import { filesChanged, isOver, label, pathNow, progress, taskActions } from "../src/missions";
+import type { MissionEvent, MissionOverview } from "../src/protocol";
 
 /** An event without its number, in each of its kinds. */
 type Unnumbered = MissionEvent extends infer E ? (E extends MissionEvent ? Omit<E, "missionId" | "sequence"> : never) : never;
@@ -158,7 +158,74 @@ describe("a mission", () => {
   });
 });
 
+describe("a task", () => {
+  const actions = (book: MissionBook): Record<string, string[]> => {
+    const mission = book.get("m1");
+    assert.ok(mission);
+    return Object.fromEntries([...mission.tasks.values()].map((task) => [task.id, taskActions(mission, task)]));
+  };
+
+  it("can be stopped while it runs, undone where it changed something, and else be tried again", () => {
+    const book = started();
+    tell(book, "m1", { kind: "taskStarted", taskId: "T1" });
+    assert.deepEqual(actions(book), { T1: ["stop"], T2: [] });
+    tell(
+      book,
+      "m1",
+      { kind: "editApplied", taskId: "T1", changes: [{ path: "a.py", kind: "modify" }] },
+      { kind: "taskFinished", taskId: "T1", state: "done" },
+      { kind: "taskStarted", taskId: "T2" },
+      { kind: "taskFinished", taskId: "T2", state: "failed" },
+      { kind: "done", status: "cancelled" },
+    );
+    assert.deepEqual(actions(book), { T1: ["undo"], T2: ["retry"] });
+    tell(book, "m1", { kind: "undone" });
+    assert.deepEqual(actions(book), { T1: [], T2: ["retry"] });
+  });
+
+  it("of a plan file that was never begun can be run by itself", () => {
+    const book = new MissionBook();
+    tell(book, "m1", { kind: "accepted", text: "", planFile: "p.plan.md" }, TWO_TASKS, { kind: "done", status: "cancelled" });
+    assert.deepEqual(actions(book), { T1: ["run"], T2: ["run"] });
+  });
+
+  it("that is divided is followed by its parts", () => {
+    const book = started();
+    tell(book, "m1", { kind: "taskDivided", taskId: "T1", parts: [{ id: "T1.1", title: "half" }, { id: "T1.2", title: "rest" }] });
+    assert.deepEqual([...(book.get("m1")?.tasks.keys() ?? [])], ["T1", "T1.1", "T1.2", "T2"]);
+  });
+});
+
 describe("the book of missions", () => {
+  it("takes in earlier missions as older ones, and keeps what it knows better", () => {
+    const book = started();
+    const overview = (mission: string, startedAt: number): MissionOverview => ({
+      mission,
+      text: `text of ${mission}`,
+      status: "done",
+      startedAt,
+      durationS: 2,
+      reason: "",
+      tasks: [{ id: "T1", title: "one", status: "done", files: ["a.py"], receipt: null, reason: "", notes: [] }],
+      filesChanged: ["a.py"],
+    });
+    book.restore([overview("m1", 3), overview("m0", 2), overview("old", 1)]);
+    assert.deepEqual(book.all().map((mission) => mission.id), ["old", "m0", "m1"]);
+    assert.equal(book.get("m1")?.status, "running");
+    const mission = book.get("m0");
+    assert.ok(mission);
+    assert.deepEqual(filesChanged(mission), [{ path: "a.py", kind: "modify" }]);
+    tell(book, "m0", { kind: "undone" });
+    assert.equal(mission.status, "undone");
+  });
+
+  it("adds up what a mission spends", () => {
+    const book = started();
+    tell(book, "m1", { kind: "spent", spent: { tokens: 5, moneyUsd: 0, requests: 1 } });
+    tell(book, "m1", { kind: "spent", spent: { tokens: 9, moneyUsd: 0, requests: 2 } });
+    assert.equal(book.get("m1")?.spent?.tokens, 9);
+  });
+
   it("forgets the oldest that are over, never one that runs", () => {
     const book = new MissionBook(2);
     tell(book, "runs", { kind: "accepted", text: "runs" });
