@@ -161,6 +161,7 @@ class AgentConnection:
             await self._attend(asked, turn, silent_s)
             return self._ended(await self._answer("the turn", asked))
         except BaseException:
+            turn.call_off("it was cancelled")  # questions that wait for a person are taken back
             await self._call_off(session_id, asked)
             raise
         finally:
@@ -230,23 +231,23 @@ class AgentConnection:
         """Wait for the end of a turn, unless it falls silent, is called off, or its agent dies."""
         assert self._process is not None
         turn.heard_s = self._clock_s()
-        while not asked.done():
-            off = asyncio.ensure_future(turn.off.wait())
-            try:
+        off = asyncio.ensure_future(turn.off.wait())
+        try:
+            while not asked.done():
                 await asyncio.wait((asked, off), timeout=_LOOK_S, return_when="FIRST_COMPLETED")
-            finally:
-                off.cancel()
-            if asked.done():
-                return
-            if turn.reason:
-                raise AgentError(f"{self.name} was stopped: {turn.reason}")
-            if not self._process.alive:
-                # What it said last may still be in the pipe.
-                await asyncio.wait((asked,), timeout=_LOOK_S)
-                if not asked.done():
-                    raise await self._lost("the turn")
-            elif turn.heard_since(self._clock_s()) > silent_s:
-                raise ModelFault(f"{self.name} has said nothing for {silent_s:g} s")
+                if asked.done():
+                    return
+                if turn.reason:
+                    raise AgentError(f"{self.name} was stopped: {turn.reason}")
+                if not self._process.alive:
+                    # What it said last may still be in the pipe.
+                    await asyncio.wait((asked,), timeout=_LOOK_S)
+                    if not asked.done():
+                        raise await self._lost("the turn")
+                elif turn.heard_since(self._clock_s()) > silent_s:
+                    raise ModelFault(f"{self.name} has said nothing for {silent_s:g} s")
+        finally:
+            off.cancel()
 
     async def _call_off(self, session_id: str, asked: asyncio.Future[PromptResponse]) -> None:
         """End a turn on the agent's side: ask it to, then end its process."""

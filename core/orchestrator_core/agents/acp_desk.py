@@ -80,7 +80,11 @@ class Talk:
         """
         name = self._desk.agent_name
         for _ in range(_AGAIN):
-            turn = Turn(lambda title: say(self._desk.clean(title)), self.place.astray)
+            turn = Turn(
+                lambda title: say(self._desk.clean(title)),
+                self.place.astray,
+                lambda cost_usd: self._desk.covers(budget, cost_usd - self._session.spent_usd),
+            )
             self.place.turn = turn
             stop = await self._turn(self._opening + text, turn, budget)
             self._opening = ""
@@ -97,27 +101,27 @@ class Talk:
         raise AgentError(f"{name} did nothing usable in {_AGAIN} turns")
 
     async def _turn(self, text: str, turn: Turn, budget: Budget) -> str:
-        session = self._session
+        """One turn within the budget; answers why it ended."""
+        desk, session = self._desk, self._session
         tokens = int(len(text) / CHARACTERS_A_TOKEN) + 1
         with budget.reserve(tokens) as reservation:
+            told = None
             try:
-                async with asyncio.timeout(self._desk.seconds_left(budget)):
-                    ended = await session.connection.prompt(
-                        session.id,
-                        self._desk.clean(text),
-                        turn,
-                        silent_s=self._desk.silent_s,
+                async with asyncio.timeout(desk.seconds_left(budget)):
+                    told = await session.connection.prompt(
+                        session.id, desk.clean(text), turn, silent_s=desk.silent_s
                     )
+                return told.stop
             except TimeoutError:
-                reservation.forfeit()
-                with budget.reserve(0):
-                    raise AgentError(f"{self._desk.agent_name} took too long") from None
-            cost_usd = 0.0
-            if turn.cost_usd is not None:
-                cost_usd = max(0.0, turn.cost_usd - session.spent_usd)
-                session.spent_usd = turn.cost_usd
-            reservation.settle(ended.tokens, cost_usd)
-        return ended.stop
+                turn.overspent = True
+            finally:
+                cost_usd = max(0.0, (turn.cost_usd or 0.0) - session.spent_usd)
+                session.spent_usd += cost_usd
+                reservation.settle(told.tokens if told else tokens, cost_usd)
+                if turn.overspent:
+                    with budget.reserve(0):  # says what ran out
+                        pass
+        raise AgentError(f"{desk.agent_name} took too long")
 
 
 class AcpDesk(RoleDesk):
@@ -155,6 +159,11 @@ class AcpDesk(RoleDesk):
     def silent_s(self) -> float:
         """A turn of which nothing is heard for so long is given up."""
         return self._engine.settings.agent.silent_s
+
+    def covers(self, budget: Budget, cost_usd: float) -> bool:
+        """Whether there is money for a turn that has cost so much already."""
+        limit_usd = self._engine.settings.budget.money_usd
+        return limit_usd is None or budget.spent().money_usd + cost_usd <= limit_usd
 
     def seconds_left(self, budget: Budget) -> float | None:
         """How long a turn may take; None without a limit."""

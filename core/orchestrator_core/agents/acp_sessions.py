@@ -14,6 +14,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator_core.errors import AgentError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
@@ -99,6 +101,7 @@ class SessionPool:
         self._connecting = asyncio.Lock()
         self._caretaker: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def connection(self) -> AgentConnection | None:
@@ -115,6 +118,8 @@ class SessionPool:
         """
         room = self._room.setdefault(role, asyncio.Semaphore(self._per_role))
         async with room:
+            if self._closed:
+                raise AgentError("no session is begun any more: the program is ending")
             session = self._idle_one(role) or await self._open()
             self._busy.add(session)
             good = False
@@ -126,14 +131,11 @@ class SessionPool:
                 session.connection.places.pop(session.id, None)
                 session.uses += 1
                 session.idle_since_s = self._clock_s()
-                if good and session.uses < self._uses and session.connection.alive:
-                    self._idle.setdefault(role, []).append(session)
-                    self._take_care()
-                else:
-                    self._in_background(self._end(session))
+                self._take_back(role, session, good=good)
 
     async def close(self) -> None:
         """End the agent and all its sessions, those in use among them."""
+        self._closed = True
         if self._caretaker is not None:
             self._caretaker.cancel()
             await asyncio.wait((self._caretaker,))
@@ -145,9 +147,17 @@ class SessionPool:
                 await connection.close()
         for session in idle:
             await self._end(session)
-        while self._ending:
-            await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.gather(*self._ending, return_exceptions=True)
         await self._house.leave()
+
+    def _take_back(self, role: str, session: Session, *, good: bool) -> None:
+        if self._closed:
+            return  # all of it has been ended and deleted
+        if good and session.uses < self._uses and session.connection.alive:
+            self._idle.setdefault(role, []).append(session)
+            self._take_care()
+        else:
+            self._in_background(self._end(session))
 
     def _idle_one(self, role: str) -> Session | None:
         idle = self._idle.get(role, [])
@@ -162,6 +172,8 @@ class SessionPool:
         self._opening += 1
         try:
             async with self._connecting:
+                if self._closed:
+                    raise AgentError("no agent is started any more: the program is ending")
                 if self._connection is None or not self._connection.alive:
                     await self._replace()
                 connection = self._connection
@@ -191,7 +203,7 @@ class SessionPool:
 
     def _take_care(self) -> None:
         """Have somebody look after what is idle, unless somebody does."""
-        if self._caretaker is None or self._caretaker.done():
+        if not self._closed and (self._caretaker is None or self._caretaker.done()):
             self._caretaker = asyncio.create_task(self._look_after())
 
     async def _look_after(self) -> None:

@@ -23,6 +23,7 @@ class Turn:
     Args:
         say: told in a few words of each thing that the agent does.
         on_change: told of each path that the agent says it changes; answers why it must not.
+        on_cost: told what the session has cost so far; answers whether that may go on.
         clock_s: monotonic.
 
     Attributes:
@@ -30,6 +31,7 @@ class Turn:
         acted: whether it used a tool.
         refused: what it was not allowed, with the reasons.
         cost_usd: what the session has cost so far, where the agent tells.
+        overspent: whether it was called off because nothing is left of the budget.
         heard_s: when it was last heard.
         reason: why the turn was called off; empty if it was not.
         off: set when it is called off.
@@ -39,10 +41,12 @@ class Turn:
         self,
         say: Callable[[str], None] = lambda _: None,
         on_change: Callable[[str], str] = lambda _: "",
+        on_cost: Callable[[float], bool] = lambda _: True,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
         self._on_change = on_change
+        self._on_cost = on_cost
         self._clock_s = clock_s
         self._chunks: list[str] = []
         self._size = 0
@@ -51,6 +55,7 @@ class Turn:
         self.acted = False
         self.refused: list[str] = []
         self.cost_usd: float | None = None
+        self.overspent = False
         self.heard_s = clock_s()
         self.reason = ""
         self.off = asyncio.Event()
@@ -94,7 +99,7 @@ class Turn:
                 self._hear_change(update)
             case {"sessionUpdate": "usage_update", "cost": {"amount": amount, "currency": "USD"}}:
                 if isinstance(amount, int | float):
-                    self.cost_usd = float(amount)
+                    self._hear_cost(float(amount))
             case _:
                 pass
 
@@ -104,6 +109,12 @@ class Turn:
             self.call_off(f"it said more than {MOST} characters in one turn")
         else:
             self._chunks.append(text)
+
+    def _hear_cost(self, cost_usd: float) -> None:
+        self.cost_usd = cost_usd
+        if not self._on_cost(cost_usd):
+            self.overspent = True
+            self.call_off("its budget is spent")
 
     def _hear_change(self, call: dict[str, Any]) -> None:
         """Look at what a tool call says it changes, before it has."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from orchestrator_core.agents.acp_folder import sweep
 from orchestrator_core.agents.agent_choice import Agent, found
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
 from orchestrator_core.agents.budget import Budgets
@@ -122,6 +123,7 @@ class Backends:
         self._made = {backend.name: backend for backend in (builtin, *own)}
         self._asker = asker
         self._models: list[ModelBackend | AcpBackend] = []
+        engine.pool.submit(sweep, engine.scratch)
 
     def offers(self) -> list[Offer]:
         """What is there. Blocks on the disk."""

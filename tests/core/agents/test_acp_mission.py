@@ -116,7 +116,7 @@ async def test_a_copy_is_a_snapshot_with_unsaved_and_untracked_files(
     with_agent: WithAgent, repository: Path
 ) -> None:
     looks = [
-        {"read": "app.py"},
+        {"read": "notes.md"},
         {"read": "auth.py"},
         {"read": "untracked.py"},
         {"read": "ignored.txt"},
@@ -130,10 +130,11 @@ async def test_a_copy_is_a_snapshot_with_unsaved_and_untracked_files(
     state = [git(repository, "for-each-ref"), git(repository, "status", "--short")]
     objects = sorted(path for path in (repository / ".git").rglob("*"))
     async with with_agent(*planned(looks)) as (engine, script):
-        engine.workspace.opened("app.py", "# unsaved\n", 7)
+        engine.workspace.opened("notes.md", "# unsaved\n", 7)
         report = await run(engine)
         read, said = script.results("read"), script.results("run")
-    assert report.status is MissionStatus.FAILED or report.files_changed == ("app.py",)
+    assert report.status is MissionStatus.DONE, report.reason
+    assert report.files_changed == ("app.py",)
     assert read[:3] == ["# unsaved\n", 'def check(user):\n    return user == "ada"\n', "x = 1\n"]
     assert read[3].startswith("FileNotFoundError")
     assert said[0] == "0 Snapshot of the workspace\nFirst\ndetached\n"
@@ -244,6 +245,17 @@ async def test_a_turn_ends_when_the_time_of_the_budget_is_over(with_agent: WithA
         assert script.results("cancel")
     assert report.status is MissionStatus.CANCELLED
     assert "seconds" in report.reason
+
+
+async def test_a_turn_ends_when_it_has_cost_too_much(with_agent: WithAgent, project: Path) -> None:
+    before = (project / "app.py").read_text()
+    rules = planned([write("app.py", GREET), {"cost": 5.0}, {"pause": "for ever"}])
+    async with with_agent(*rules, budget=BudgetLimits(money_usd=1.0)) as (engine, script):
+        report = await run(engine)
+        assert script.results("cancel")
+    assert report.status is MissionStatus.CANCELLED
+    assert "budget of 1 moneyUsd" in report.reason
+    assert (project / "app.py").read_text() == before
 
 
 async def test_stopping_cancels_the_turn_and_keeps_the_agent(
