@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.config import Settings
-    from orchestrator_core.events import AnyEvent
+    from orchestrator_core.events import AnyEvent, EditsReverted
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
@@ -403,7 +403,8 @@ class Orchestrator:
 
         Args:
             mission_id: which mission.
-            task_id: only what this task of it changed; other tasks' edits stay.
+            task_id: only what this task of it changed, and its parts where it was divided; other
+                tasks' edits stay.
 
         Raises:
             RequestError: there is no such mission or task, it runs, or it left nothing to undo.
@@ -423,28 +424,36 @@ class Orchestrator:
         overview = history.overview(events)
         if task_id and task_id not in {task.id for task in overview.tasks}:
             raise RequestError(f"mission {overview.mission} has no task {task_id}")
-        reverted = await revert(self._services.engine, events, task_id=task_id)
-        if reverted is None:
+        done: list[EditsReverted] = []
+        for each in history.to_undo_in_turn(events, task_id) if task_id else [""]:
+            reverted = await revert(self._services.engine, events, task_id=each)
+            if reverted is not None:
+                await self._add(events, reverted)
+                done.append(reverted)
+        if not done:
             whose = f"task {task_id} of mission" if task_id else "mission"
             raise RequestError(f"{whose} {overview.mission} left nothing to undo")
-        told: list[AnyEvent] = [reverted]
+        unrestored = tuple(note for reverted in done for note in reverted.unrestored)
         if not task_id:
-            told.append(
-                MissionUndone(mission_id=reverted.mission_id, unrestored=reverted.unrestored)
+            await self._add(
+                events, MissionUndone(mission_id=overview.mission, unrestored=unrestored)
             )
-        for event in told:
-            place = events[-1].sequence + 1
-            placed = msgspec.structs.replace(event, sequence=place, at=time.time())
-            self._services.engine.listener.on_event(placed)
-            await self._services.engine.record(placed)
-            events.append(placed)
         undone = await self._services.engine.pool.submit(history.overview, events)
         self._services.overviews.ended(undone)
+        files = (change.new_path or change.path for reverted in done for change in reverted.changes)
         return UndoReport(
-            mission=reverted.mission_id,
-            files_restored=tuple(change.new_path or change.path for change in reverted.changes),
-            unrestored=reverted.unrestored,
+            mission=overview.mission,
+            files_restored=tuple(dict.fromkeys(files)),
+            unrestored=unrestored,
         )
+
+    async def _add(self, events: list[AnyEvent], event: AnyEvent) -> None:
+        """Tell and journal what comes after a mission's ``events``, and add it to them."""
+        place = events[-1].sequence + 1
+        placed = msgspec.structs.replace(event, sequence=place, at=time.time())
+        self._services.engine.listener.on_event(placed)
+        await self._services.engine.record(placed)
+        events.append(placed)
 
     async def status(self) -> list[MissionOverview]:
         """The missions of the workspace, the newest first."""

@@ -8,9 +8,11 @@ from msgspec import Struct
 
 from orchestrator_core.errors import RequestError
 from orchestrator_core.events import (
+    EditsIntended,
     MissionAccepted,
     MissionFinished,
     MissionUndone,
+    TaskDivided,
 )
 from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.mission.state import MissionState, fold, replay
@@ -104,6 +106,18 @@ def to_undo(events: Iterable[AnyEvent], mission_id: str | None) -> list[AnyEvent
         if _has_edits(candidate):
             return candidate
     raise RequestError("no mission has edits to take back")
+
+
+def to_undo_in_turn(events: Iterable[AnyEvent], task_id: str) -> list[str]:
+    """A task and its parts, if it was divided, as far as they changed something: the last first."""
+    family, changed = {task_id}, dict[str, None]()
+    for event in events:
+        if isinstance(event, TaskDivided) and event.task_id in family:
+            family.update(part.id for part in event.parts)
+        elif isinstance(event, EditsIntended) and event.task_id in family:
+            changed.pop(event.task_id, None)
+            changed[event.task_id] = None
+    return list(reversed(changed))
 
 
 def state_of(events: Iterable[AnyEvent]) -> MissionState:

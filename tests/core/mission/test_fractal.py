@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_core.config import Limits, Settings
+from orchestrator_core.errors import RequestError
 from orchestrator_core.events import TaskDivided, TaskFinished, TaskStarted
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.state import replay
@@ -129,6 +130,41 @@ async def test_a_part_that_fails_fails_the_mission_and_its_edits_are_taken_back(
         TaskState.FAILED,
     ]
     assert list(root.glob("*.py")) == []
+
+
+async def test_undoing_a_divided_task_undoes_its_parts_and_theirs(root: Path) -> None:
+    names = ["T0", "T1/a", "T1/b/a", "T1/b/b", "T2"]
+    shared = root / "shared.txt"
+    shared.write_text("".join(f"{name} open\n---\n---\n" for name in names))
+
+    def done() -> list[str]:
+        return [line.split()[0] for line in shared.read_text().splitlines() if "done" in line]
+
+    async def act(context: TaskContext) -> None:
+        text, name = context.draft.read("shared.txt").text, context.task.id
+        context.draft.write("shared.txt", text.replace(f"{name} open", f"{name} done"))
+        await note_it(context)
+
+    def divide(task: Task) -> tuple[Task, ...]:
+        return in_two(task) if task.id in {"T1", "T1/b"} else ()
+
+    tasks = Task("T0", ""), Task("T1", "", depends=("T0",)), Task("T2", "", depends=("T1",))
+    async with orchestrator(root, ScriptedBackend(act, divide)) as engine:
+        mission = await engine.start(request_for(*tasks, mode=Mode.FRACTAL))
+        assert (await mission.wait()).status is MissionStatus.DONE
+        assert done() == names
+
+        undone = await engine.undo(mission.id, "T1/b")
+        assert sorted(undone.files_restored) == ["T1_b_a.txt", "T1_b_b.txt", "shared.txt"]
+        assert done() == ["T0", "T1/a", "T2"]
+        await engine.undo(mission.id, "T1")
+        assert done() == ["T0", "T2"]
+        assert sorted(path.name for path in root.glob("T*.txt")) == ["T0.txt", "T2.txt"]
+
+        with pytest.raises(RequestError, match="left nothing to undo"):
+            await engine.undo(mission.id, "T1")
+        await engine.undo(mission.id)
+    assert done() == []
 
 
 async def test_a_resumed_mission_keeps_its_parts(root: Path) -> None:
