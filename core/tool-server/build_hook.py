@@ -26,7 +26,7 @@ class ToolServerBuildHook(BuildHookInterface[Any]):
         cargo = shutil.which("cargo")
         if cargo is None:
             raise RuntimeError(
-                "cargo was not found: the tool server is written in Rust. Install Rust 1.85 or "
+                "cargo was not found: the tool server is written in Rust. Install Rust 1.90 or "
                 "newer (rustup.rs, or your system's packages) and run this again."
             )
         subprocess.run([cargo, "build", "--release", "--locked"], cwd=crate, check=True)
