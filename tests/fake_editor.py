@@ -189,7 +189,11 @@ class FakeEditor:
             self.messages.append(params)
             self._changed.set()
 
-        for refresh in (lsp.WORKSPACE_CODE_LENS_REFRESH, lsp.WORKSPACE_INLAY_HINT_REFRESH):
+        for refresh in (
+            lsp.WORKSPACE_CODE_LENS_REFRESH,
+            lsp.WORKSPACE_INLAY_HINT_REFRESH,
+            lsp.WORKSPACE_TEXT_DOCUMENT_CONTENT_REFRESH,
+        ):
 
             @feature(refresh)
             def refreshed(_: Any, method: str = refresh) -> None:

@@ -16,9 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator_core.agents.choice import Backends
+from orchestrator_core.cleanup.pages import write_page
 from orchestrator_core.errors import BudgetExceeded, MissingFile, PlanError, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
-from orchestrator_core.mission import history, plan_language, plan_selection
+from orchestrator_core.mission import history, plan_language, plan_selection, transcript
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
 from orchestrator_core.mission.finding_places import located
@@ -29,6 +30,7 @@ from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.plan_addition import add_task
 from orchestrator_core.mission.restore import revert
 from orchestrator_core.mission.task_reports import report_now
+from orchestrator_core.mission.transcript import Transcript
 from orchestrator_core.records import TaskState
 from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
@@ -501,6 +503,36 @@ class Orchestrator:
             return [located(each, engine.contents, engine.workspace) for each in found]
 
         return await engine.pool.submit(look)
+
+    async def transcript(self, mission_id: str | None = None, task_id: str = "") -> Transcript:
+        """What is on record of a mission, or of one task of it, for people to read.
+
+        Args:
+            mission_id: which mission, running or not; the newest by default.
+            task_id: only this task.
+
+        Raises:
+            RequestError: there is no such mission or task.
+        """
+        pool = self._services.engine.pool
+        events = await pool.submit(self._services.events_of, mission_id)
+        if not events or not isinstance(events[0], MissionAccepted):
+            raise RequestError(f"there is no mission {mission_id or 'yet'}: `status` lists them")
+        name = events[0].mission_id
+        if task_id and task_id not in history.state_of(events).tasks:
+            raise RequestError(f"mission {name} has no task {task_id}")
+        return Transcript(name, await pool.submit(transcript.page, events, task_id))
+
+    async def write_page(self, name: str, text: str) -> str:
+        """Write a page for an editor to open; answers its path. It is deleted after some time.
+
+        Raises:
+            CleanupError: it cannot be written.
+        """
+        services = self._services
+        page = partial(write_page, self.workspace.root, services.manifest, name, text)
+        path = await services.engine.pool.submit(page)
+        return path.relative_to(self.workspace.root).as_posix()
 
     async def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""

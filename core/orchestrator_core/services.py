@@ -30,9 +30,9 @@ from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.hunk_review import reviewable
 from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
+from orchestrator_core.mission.plan_writing import write_plan
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
-from orchestrator_core.mission.todo_sync import TodoSyncService
 from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus
 from orchestrator_core.redaction import Redactor
@@ -261,6 +261,12 @@ class Services:
         """All events of the workspace, the oldest first. Blocks on the disk."""
         return self._journal.events()
 
+    def events_of(self, mission_id: str | None) -> tuple[AnyEvent, ...]:
+        """The events of a mission, by default the newest; none where there is no such. Blocks."""
+        newest = (mission.mission_id for mission in self._journal.missions())
+        name = next(newest, "") if mission_id is None else mission_id
+        return self._journal.events(name)
+
     def cut_short(self, running: Collection[str]) -> list[list[AnyEvent]]:
         """The events of each mission without an end that is not ``running``, the newest first.
 
@@ -303,21 +309,16 @@ class Services:
         ]
         return await self.engine.toolbox.code.unified_diff(files) if files else ""
 
-    def write_plan(self, text: str) -> str:
-        """Write the plan file; one that stands there goes into the archive. Blocks.
+    async def write_plan(self, text: str) -> str:
+        """Make a text the plan; what stood there goes into the archive. See :func:`write_plan`.
 
         Returns:
-            Where the old one went, relative to the workspace; empty if there was none.
+            Where that is now, relative to the workspace; empty if there was nothing.
         """
-        workspace = self.engine.workspace
-        target = workspace.root / self.engine.settings.plan_file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TodoSyncService(target) as file:
-            kept = file.begin(text, archive=self.places.project / "archive")
-        if kept is None:
-            return ""
-        record(self.manifest, kept, Kind.HISTORY)
-        return kept.relative_to(workspace.root).as_posix()
+        kept = await write_plan(self.engine, text, self.places.project / "archive")
+        for path in kept:
+            await self.engine.pool.submit(record, self.manifest, path, Kind.HISTORY)
+        return kept[-1].relative_to(self.engine.workspace.root).as_posix() if kept else ""
 
     def trust(self, *, revoke: bool) -> None:
         """Trust the workspace with the files that may name commands, or no longer. Blocks."""

@@ -14,6 +14,7 @@ from orchestrator_server.commands import Commands
 from orchestrator_server.editor_session import EditorSession
 from orchestrator_server.features.change_review import ChangeReview
 from orchestrator_server.features.code_actions import CodeActions
+from orchestrator_server.features.documents import Documents
 from orchestrator_server.features.findings import Findings
 from orchestrator_server.features.plan_file import PlanFiles
 from orchestrator_server.features.plan_requests import PlanRequests
@@ -73,8 +74,11 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     def stepped(root: Path, event: AnyEvent) -> None:
         plans.stepped(event)
         findings.stepped(root, event)
+        documents.stepped(event)
 
+    documents = Documents(server, commands.engine_of, session.uri_of)
     commands.register(server)
+    documents.register()
     requests = PlanRequests(server, plans)
     requests.register()
     review = ChangeReview(session)

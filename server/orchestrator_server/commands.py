@@ -158,17 +158,17 @@ class Commands:
 
     async def retry(self, mission: str | None) -> object:
         """Start a mission that failed or was cancelled again."""
-        engine = await self._engine_of(mission)
+        engine = await self.engine_of(mission)
         return await self._start(await engine.retry(mission), wait=False)
 
     async def resume(self, mission: str | None) -> object:
         """Go on with a mission that a crash cut short, or that its budget stopped."""
-        engine = await self._engine_of(mission)
+        engine = await self.engine_of(mission)
         return await self._start(await engine.resume(mission), wait=False)
 
     async def undo(self, mission: str | None, task: str | None) -> object:
         """Take a mission's changes back, or those of one task."""
-        engine = await self._engine_of(mission)
+        engine = await self.engine_of(mission)
         return wire(await engine.undo(mission, task or ""))
 
     async def offer_to_resume(self, folder: Folder) -> None:
@@ -192,7 +192,7 @@ class Commands:
         engine = await self._session.orchestrator()
         return wire(await engine.stats())
 
-    async def _engine_of(self, mission: str | None) -> Orchestrator:
+    async def engine_of(self, mission: str | None) -> Orchestrator:
         """The engine of the folder that a mission belonged to; by default the present folder's."""
         engine = await self._session.orchestrator()
         others = [other for other in self._session.opened if other is not engine]

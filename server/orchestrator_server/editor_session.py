@@ -199,6 +199,13 @@ class EditorSession:
                 return self.folders[root], path.relative_to(root).as_posix()
         return None
 
+    def uri_of(self, engine: Orchestrator, path: str) -> str:
+        """The URI of a path of an engine's folder."""
+        folder = next((each for each in self.folders.values() if each.opened is engine), None)
+        if folder is None:
+            raise WorkspaceError(f"the folder of {path} is no longer open")
+        return folder.uri(path)
+
     def tell(self, uri: str, *, opened: bool = False) -> None:
         """Hand the engine of a document's folder the text that it has now."""
         if (place := self.place(uri)) is not None:

@@ -150,7 +150,8 @@ class HardenedProtocol(MendedRpc):
             encoding,
         ).build()
         content = self.feature_options.get(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
-        if content is not None:
+        able = self.client_capabilities.workspace
+        if content is not None and able is not None and able.text_document_content is not None:
             capabilities.workspace = capabilities.workspace or types.WorkspaceOptions()
             capabilities.workspace.text_document_content = content
         return capabilities

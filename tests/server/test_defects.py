@@ -262,7 +262,8 @@ def test_14_the_arguments_that_editors_append_are_accepted(kind) -> None:
 
 
 def test_15_text_document_content_is_among_the_capabilities(fresh) -> None:
-    workspace = fresh.initialize()["result"]["capabilities"]["workspace"]
+    able = {"workspace": {"textDocumentContent": {}}}
+    workspace = fresh.initialize(capabilities=able)["result"]["capabilities"]["workspace"]
     assert workspace["textDocumentContent"] == {"schemes": ["probe"]}
     answer = fresh.call("workspace/textDocumentContent", {"uri": "probe:x"})
     assert answer["result"] == {"text": "probe:x"}
