@@ -288,9 +288,7 @@ class Orchestrator:
     async def write_plan(self, request: MissionRequest) -> WrittenPlan:
         """Plan, and write the plan file; one that stands there is put into the archive."""
         plan = await self.plan(request)
-        replaced = await self._services.engine.pool.submit(
-            self._services.write_plan, plan_language.render(plan)
-        )
+        replaced = await self._services.write_plan(plan_language.render(plan))
         return WrittenPlan(path=self.settings.plan_file, plan=plan, replaced=replaced)
 
     async def start(self, request: MissionRequest) -> Mission:

@@ -103,10 +103,10 @@ class TodoSyncService:
                     former = self._file.read()
                     while former != data:
                         if archive is not None and former and former.strip():
-                            kept = _archived(former, archive)
+                            kept = archived(former, archive)
                         outcome = self._file.replace(former, data)
                         if outcome.stray and archive is not None:
-                            kept = _archived(outcome.stray, archive)
+                            kept = archived(outcome.stray, archive)
                         former = data if outcome.placed else outcome.found
             except OSError as error:
                 raise self._refused(error) from error
@@ -275,7 +275,8 @@ class _Kept:
         return _union(self._base, self.text, text)
 
 
-def _archived(data: bytes, archive: Path) -> Path:
+def archived(data: bytes, archive: Path) -> Path:
+    """Keep what a plan file held in a folder, once; answers where."""
     archive.mkdir(parents=True, exist_ok=True)
     place = archive / f"todo-{hashlib.sha256(data).hexdigest()[:12]}.md"
     if not place.exists():

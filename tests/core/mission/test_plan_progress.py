@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_core.config import Settings
 from orchestrator_core.errors import AgentError, RequestError, StaleEdit
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.records import MissionStatus
+from orchestrator_core.records import MissionStatus, Step, Task
 from orchestrator_core.tools.trust import TrustStore
-from scripted_backend import Recorder, orchestrator
+from scripted_backend import Recorder, orchestrator, request_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +133,31 @@ async def test_a_plan_that_an_editor_has_open_is_ticked_there(root: Path) -> Non
     assert (root / "plan.md").read_text() == PLAN, "the file behind it is the person's to save"
 
 
+async def test_a_new_plan_goes_into_the_buffer_and_what_was_typed_into_the_archive(
+    root: Path,
+) -> None:
+    async def act(_: TaskContext) -> None:
+        """Nothing is carried out."""
+
+    plan_file = root / Settings().plan_file
+    plan_file.parent.mkdir()
+    plan_file.write_text(PLAN)
+    typed = PLAN + "\nTyped, not saved.\n"
+    async with orchestrator(root, act) as engine:
+        applier = TypedMeanwhile(engine.workspace, "Typed meanwhile.\n")
+        engine._services.engine.applier = applier
+        engine.workspace.opened(engine.settings.plan_file, typed, 1)
+        written = await engine.write_plan(request_for(Task("T9", "nine", (Step("nine"),))))
+        in_buffer = engine.workspace.read(engine.settings.plan_file).text
+
+    assert "### T9: nine | depends: -\n- [ ] nine\n" in in_buffer
+    assert "Typed" not in in_buffer
+    assert plan_file.read_text() == PLAN, "the file behind it is the person's to save"
+    assert (root / written.replaced).read_text() == typed + "Typed meanwhile.\n"
+    kept = {file.read_text() for file in (root / ".opencode" / "archive").iterdir()}
+    assert kept == {typed, typed + "Typed meanwhile.\n"}
+
+
 class BufferApplier:
     """An editor that has every file open; it refuses what was computed from an older text."""
 
@@ -139,7 +165,7 @@ class BufferApplier:
         self._workspace = workspace
         self._version = 100
 
-    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+    async def apply(self, changes: Sequence[Change], *, label: str, confirm: bool = False) -> None:
         """Take the texts."""
         for change in changes:
             now = self._workspace.find(change.path)
@@ -148,6 +174,22 @@ class BufferApplier:
             assert change.after_text is not None
             self._version += 1
             self._workspace.changed(change.path, change.after_text, self._version)
+
+
+class TypedMeanwhile(BufferApplier):
+    """An editor in which somebody types once, just before the first edit arrives."""
+
+    def __init__(self, workspace: Workspace, text: str) -> None:
+        super().__init__(workspace)
+        self._text = text
+
+    async def apply(self, changes: Sequence[Change], *, label: str, confirm: bool = False) -> None:
+        """Take the texts, if nothing was typed."""
+        text, self._text = self._text, ""
+        if text:
+            path = changes[0].path
+            self._workspace.changed(path, self._workspace.read(path).text + text, 2)
+        await super().apply(changes, label=label, confirm=confirm)
 
 
 async def test_what_a_failed_mission_took_back_is_not_ticked(root: Path) -> None:
