@@ -17,7 +17,7 @@ from pygls.uris import from_fs_path, to_fs_path
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pygls.lsp.client import LanguageClient
 
@@ -41,6 +41,8 @@ class FakeEditor:
         edits: every ``workspace/applyEdit`` that it was asked for.
         refuse: answer ``applied: false`` with this reason instead of applying.
         choose: title to pick when asked by ``window/showMessageRequest``; None picks nothing.
+        preview: what the person leaves of an edit whose parts ask for consent.
+        asked: called when the person is asked something, before ``choose`` is looked at.
         undisclosed: apply edits without sending ``didChange``, as some test clients do.
         typed: what the person types when asked for a text; None is Escape.
     """
@@ -65,6 +67,8 @@ class FakeEditor:
         self.refuse: str | None = None
         self.choose: str | None = None
         self.undisclosed = False
+        self.preview: Callable[[lsp.WorkspaceEdit], lsp.WorkspaceEdit] = lambda edit: edit
+        self.asked: Callable[[lsp.ShowMessageRequestParams], object] = lambda _: None
         self.handled: set[str] = set()
         self.encoding: lsp.PositionEncodingKind | str = lsp.PositionEncodingKind.Utf16
         self._changed = asyncio.Event()
@@ -150,7 +154,8 @@ class FakeEditor:
         def apply_edit(params: lsp.ApplyWorkspaceEditParams) -> lsp.ApplyWorkspaceEditResult:
             self.edits.append(params)
             self._changed.set()
-            reason = self.refuse or self._apply(params.edit)
+            edit = self.preview(params.edit) if params.edit.change_annotations else params.edit
+            reason = self.refuse or self._apply(edit)
             return lsp.ApplyWorkspaceEditResult(applied=reason is None, failure_reason=reason)
 
         @feature(lsp.CLIENT_REGISTER_CAPABILITY)
@@ -165,6 +170,7 @@ class FakeEditor:
         def ask(params: lsp.ShowMessageRequestParams) -> lsp.MessageActionItem | None:
             self.questions.append(params)
             self._changed.set()
+            self.asked(params)
             actions = params.actions or []
             return next((action for action in actions if action.title == self.choose), None)
 

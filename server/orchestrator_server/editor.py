@@ -16,6 +16,7 @@ from pygls.exceptions import JsonRpcException
 
 from orchestrator_core.errors import EditRefused, StaleEdit
 from orchestrator_core.workspace.edits import Change, diff_edits
+from orchestrator_server.edit_preview import DISCARDED, EditorConsent, annotated, annotates
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.workspace.apply import Applier
     from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_server.diff_view import DiffView
     from orchestrator_server.server import HardenedServer
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,11 @@ class EditorApplier:
         workspace: Workspace,
         disk: Applier,
         uri_of: Callable[[str], str],
+        diffs: DiffView,
     ) -> None:
         self._server = server
+        self._consent = EditorConsent(server, diffs)
+        self._annotates = annotates(server.client_capabilities)
         self._workspace = workspace
         self._disk = disk
         self._uri = uri_of
@@ -51,20 +56,23 @@ class EditorApplier:
         self._versioned = bool(support and support.document_changes)
         self._operations = set((support.resource_operations or ()) if support else ())
 
-    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+    async def apply(self, changes: Sequence[Change], *, label: str, confirm: bool = False) -> None:
         """Have the editor make all changes; see :class:`~workspace.apply.Applier`.
 
         Cancelling it asks the editor to give up; comparing texts tells whether it did.
         """
+        able = all(self._can_make(change) for change in changes)
+        preview = confirm and able and self._annotates
+        if confirm and changes and not preview:
+            await self._consent.ask(changes, label)
         # Files are read in a thread; buffers are looked at last, just before the edit is sent.
         buffers = [c for c in changes if c.before is not None and c.before.version is not None]
         await asyncio.to_thread(self._verify, changes)
         self._verify(buffers)
-        able = all(self._can_make(change) for change in changes)
         by_editor = [c for c in changes if able or (c.kind == "modify" and self._can_make(c))]
         taken = {id(change) for change in by_editor}
         on_disk = [change for change in changes if id(change) not in taken]
-        await self._ask_editor(by_editor, label)
+        await self._ask_editor(by_editor, label, preview=preview)
         await asyncio.to_thread(self._set_modes, by_editor)
         try:
             await self._disk.apply(on_disk, label=label)
@@ -72,12 +80,17 @@ class EditorApplier:
             await self._ask_editor([self._inverse(change) for change in by_editor], label)
             raise
 
-    async def _ask_editor(self, changes: Sequence[Change], label: str) -> None:
+    async def _ask_editor(
+        self, changes: Sequence[Change], label: str, *, preview: bool = False
+    ) -> None:
         if not changes:
             return
+        edit = self._workspace_edit(changes)
+        if preview:
+            edit = annotated(edit, label)
         try:
             result = await self._server.workspace_apply_edit_async(
-                lsp.ApplyWorkspaceEditParams(edit=self._workspace_edit(changes), label=label)
+                lsp.ApplyWorkspaceEditParams(edit=edit, label=label)
             )
             refusal = None if result.applied else result.failure_reason or "no reason given"
         except JsonRpcException as error:  # what some answer to an edit of an older version
@@ -85,6 +98,8 @@ class EditorApplier:
         if refusal is not None:
             # Where one was changed meanwhile, computing again may help.
             await asyncio.to_thread(self._verify, changes)
+            if preview:
+                raise EditRefused(f"{DISCARDED} ({refusal})")
             raise EditRefused(f"the editor did not apply the edit: {refusal}")
         settled = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -102,7 +117,7 @@ class EditorApplier:
 
         unsubscribe = self._workspace.subscribe(told)
         try:
-            for change in changes:
+            for change in () if preview else changes:  # of which perhaps not all was wanted
                 self._note(change)
             for path in list(waiting):
                 told(path)

@@ -244,7 +244,15 @@ class EditorSession:
 
     def _add(self, root: Path) -> Folder:
         listener = self._listener(root)
-        folder = Folder(self.server, root, listener, self._log, self._configured, model=self.model)
+        folder = Folder(
+            self.server,
+            root,
+            listener,
+            self._log,
+            self._configured,
+            model=self.model,
+            diffs=self.diffs,
+        )
         self.folders[root] = folder
         return folder
 

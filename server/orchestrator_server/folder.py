@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator_core.config import InvalidSetting
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
+    from orchestrator_server.diff_view import DiffView
     from orchestrator_server.editor import EditorApplier
     from orchestrator_server.editor_model import EditorModel
     from orchestrator_server.log import ServerLog
@@ -43,6 +44,7 @@ class Folder:
         server_log: the process's log, written to the workspace once that is ours.
         report: is told which settings were replaced by their defaults, after each look.
         model: answers the editor's own model, if it offers one.
+        diffs: shows what an edit would change, to who is asked.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Folder:
         report: Callable[[Folder, list[InvalidSetting]], None],
         *,
         model: Callable[[], EditorModel | None],
+        diffs: DiffView,
     ) -> None:
         self.root = root
         self.settings = Settings()
@@ -61,6 +64,7 @@ class Folder:
         self._listener = listener
         self._report = report
         self._model = model
+        self._diffs = diffs
         self._editor_settings: Mapping[str, Any] = {}
         self._uris: dict[str, str] = {}  # of open documents below the root, by path
         self._opening: asyncio.Task[Orchestrator] | None = None
@@ -139,7 +143,9 @@ class Folder:
             self.root,
             self.settings,
             self._listener,
-            applier=lambda workspace, disk: applier(self._server, workspace, disk, self.uri),
+            applier=lambda workspace, disk: applier(
+                self._server, workspace, disk, self.uri, self._diffs
+            ),
             on_owned=self._log.open,
             editor_model=self._model(),
             asker=asker(self._server),

@@ -25,6 +25,7 @@ from orchestrator_core.redaction import RedactingFilter, Redactor
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.clean import show_cleanup, show_restored
 from orchestrator_server.doctor import diagnose
+from orchestrator_server.edit_preview import AskingApplier
 from orchestrator_server.exit_codes import (
     EXIT_CANCELLED,
     EXIT_DONE,
@@ -70,7 +71,13 @@ class Run:
         for handler in logging.getLogger().handlers:
             handler.addFilter(RedactingFilter(Redactor(os.environ)))
         asker = TerminalAsker(self.err, sys.stdin, self.listener.paused)
-        return await Orchestrator.open(self.root, settings, self.listener, asker=asker)
+        return await Orchestrator.open(
+            self.root,
+            settings,
+            self.listener,
+            applier=lambda _, disk: AskingApplier(disk, self.err, sys.stdin, self.listener.paused),
+            asker=asker,
+        )
 
     def print_json(self, value: object) -> None:
         """Print one JSON object."""

@@ -83,17 +83,18 @@ class TerminalAsker:
         with self._paused():
             self._console.print(question(call, decision), style="yellow", markup=False)
             self._console.print("allow? y = once, a = for this mission, else no: ", end="")
-            typed = await self._line()
+            typed = await typed_line(self._stdin)
         return _KEYS.get(typed.strip().lower(), Answer.NO)
 
-    async def _line(self) -> str:
-        """The next line that is typed, waited for without a thread that nobody could stop."""
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        descriptor = self._stdin.fileno()
-        loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
-        try:
-            await ready
-        finally:
-            loop.remove_reader(descriptor)
-        return self._stdin.readline()
+
+async def typed_line(stdin: TextIO) -> str:
+    """The next line that is typed, waited for without a thread that nobody could stop."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    descriptor = stdin.fileno()
+    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+    return stdin.readline()

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from orchestrator_core.errors import EditRefused, WorkspaceError
 from orchestrator_core.records import SettledFile
+from orchestrator_core.workspace import text_file
 from orchestrator_core.workspace.diff import split_lines
 from orchestrator_core.workspace.draft import Draft
 from orchestrator_core.workspace.hunks import taken_back
@@ -155,7 +156,9 @@ class Settling:
         if not (chosen or whole):
             return
         try:
-            after = self._take_back(file, document, chosen, whole=whole)
+            last = len(chosen) == len(file.hunks if file.deleted else now.hunks)
+            bom = file.bom if last else None
+            after = self._take_back(file, document, chosen, whole=whole, bom=bom)
         except (EditRefused, WorkspaceError) as error:
             self._unsettled.append(f"{file.path}: {error}")
             return
@@ -192,7 +195,13 @@ class Settling:
                 self._files = [file for file in kept if file.whole or file.spans]
 
     def _take_back(
-        self, file: FileHunks, document: Document | None, chosen: list[Hunk], *, whole: bool
+        self,
+        file: FileHunks,
+        document: Document | None,
+        chosen: list[Hunk],
+        *,
+        whole: bool,
+        bom: bool | None,
     ) -> str:
         """Take hunks back on the draft, unless they are accepted; the file's hash afterwards."""
         if self._accept:
@@ -209,6 +218,8 @@ class Settling:
         if chosen:
             edits = taken_back(split_lines(draft.read(path).text), chosen)
             draft.edit(path, edits, sha256=document.sha256 if document else None)
+            if bom is not None:
+                draft.restore(path, text_file.encode(draft.read(path).text, bom=bom))
         if whole and file.kind == "rename":
             self._renames.append((path, file.origin))
         return draft.read(path).sha256

@@ -49,6 +49,7 @@ class FileHunks(Struct):
         mode: the permission bits that it had when it was deleted.
         lost: how many hunks others wrote over, before this milestone.
         made: the changes that made it what it is, as ``sequence.number``.
+        bom: whether a byte-order mark stood there, if the mission put or took it away.
     """
 
     path: str
@@ -61,6 +62,7 @@ class FileHunks(Struct):
     mode: int | None = None
     lost: int = 0
     made: list[str] = []
+    bom: bool | None = None
 
     @property
     def kind(self) -> Kind:
@@ -272,9 +274,14 @@ class _Following:
             file.tasks = tuple(dict.fromkeys([*file.tasks, task]))
         elif before is not None and after is not None:
             file.hunks = grown(file.hunks, before, after, task, partial(_named, name))
+            if file.bom is None and self._marked(file.sha256) != self._marked(digest):
+                file.bom = self._marked(file.sha256)
         else:
             file.hunks = ()
         file.sha256, file.lines = digest, after
+
+    def _marked(self, digest: str) -> bool:
+        return self._contents.get(digest, b"").startswith(text_file.BOM)
 
     def _lines(self, digest: str) -> list[str] | None:
         if digest not in self._known:

@@ -244,7 +244,9 @@ class TaskRun:
             intent = await engine.pool.submit(self._intent, task, changes)
             await self._emit(intent)
             label = f"orchestrator: {task.title}"
-            await _to_its_end(engine.applier.apply(changes, label=label), APPLY_GRACE_S)
+            confirm = engine.settings.review == "before"
+            applying = engine.applier.apply(changes, label=label, confirm=confirm)
+            await _to_its_end(applying, APPLY_GRACE_S)
             self._emit(
                 EditsApplied(mission_id=self._mission.id, task_id=task.id, changes=intent.changes)
             )

@@ -160,8 +160,11 @@ class _Undo:
         return (current.sha256 if current else "") == change.after
 
     def _restore_text(self, change: FileChange, file: FileHunks | None) -> None:
-        """Give a file, which is where it was before the change, the text that it had there."""
-        path = change.path
+        """Give a file, which is where it was before the change, the text that it had there.
+
+        One whose renaming a person rejected is where it was before the mission.
+        """
+        path = file.path if file is not None and file.kind == "change" else change.path
         current = self.draft.find(path)
         if current is None:
             self._leave(path, "was deleted since")
@@ -181,6 +184,9 @@ class _Undo:
         if now is not None and now.hunks:
             edits = taken_back(split_lines(current.text), now.hunks)
             self.draft.edit(path, edits, sha256=current.sha256)
+            if file.bom is not None:
+                text = self.draft.read(path).text
+                self.draft.restore(path, text_file.encode(text, bom=file.bom))
         file.hunks = ()
         if change.new_mode is not None and current.mode == change.new_mode:
             self.draft.restore(path, self.draft.read(path).encode(), change.mode)
@@ -227,6 +233,9 @@ class _Undo:
                 file.deleted = False
 
     def _rename_back(self, change: FileChange, file: FileHunks | None) -> None:
+        if file is not None and file.kind == "change":
+            self._restore_text(change, file)
+            return
         old, new = self.draft.find(change.path), self.draft.find(change.new_path)
         if new is None:
             if old is None:

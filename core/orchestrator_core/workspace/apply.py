@@ -27,7 +27,7 @@ class Offload(Protocol):
 class Applier(Protocol):
     """Applies changes, all or none."""
 
-    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+    async def apply(self, changes: Sequence[Change], *, label: str, confirm: bool = False) -> None:
         """Make all changes, or none.
 
         When it was cancelled, either all are made or none is; comparing hashes tells which.
@@ -35,9 +35,11 @@ class Applier(Protocol):
         Args:
             changes: at most one for each path.
             label: what the person sees of it, for example in the editor's undo list.
+            confirm: whether the person is to be asked first, where there is one.
 
         Raises:
             StaleEdit: a file is not (or no longer) what its ``before`` says.
-            EditRefused: a file cannot be changed; the message says which, why and what to do.
+            EditRefused: a file cannot be changed; the message says which, why and what to do. Or
+                the person does not want it.
         """
         ...

@@ -65,11 +65,12 @@ class DiskApplier:
         self._offload = offload
         self._lock = threading.Lock()
 
-    async def apply(self, changes: Sequence[Change], *, label: str) -> None:
+    async def apply(self, changes: Sequence[Change], *, label: str, confirm: bool = False) -> None:
         """Make all changes, or none; see :class:`~orchestrator_core.workspace.apply.Applier`.
 
-        A cancelled call rolls back what it has not finished, and ends only then.
+        A cancelled call rolls back what it has not finished, and ends only then. Nobody is asked.
         """
+        del confirm
         log.debug("%s: %d files", label, len(changes))
         abort = threading.Event()
         work = asyncio.ensure_future(self._offload(lambda: self.apply_now(changes, abort)))

@@ -268,6 +268,20 @@ async def test_the_journal_is_read_once_for_all_who_ask(
         assert reads == [""]
 
 
+async def test_undo_knows_of_a_rejected_rename(root: Path) -> None:
+    before = tree(root)
+    work: Work = {
+        "T1": lambda draft: draft.rename("a.txt", "t.txt"),
+        "T2": write("t.txt", NEW),
+        "T3": lambda draft: draft.rename("t.txt", "c.txt"),
+    }
+    async with mission(root, work) as (engine, started):
+        await engine.review.settle(accept=False, mission_id=started, path="c.txt", hunk="rename")
+        assert tree(root).keys() == before.keys()
+        assert (await engine.undo(started)).unrestored == ()
+        assert tree(root) == before
+
+
 async def test_what_runs_is_not_reviewed(root: Path) -> None:
     at_work, go_on = asyncio.Event(), asyncio.Event()
 
