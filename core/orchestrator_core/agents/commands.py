@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from orchestrator_core.agents.protected import is_protected
-from orchestrator_core.errors import MissingFile, UnreadableText
+from orchestrator_core.errors import MissingFile, UnreadableText, WorkspaceError
 from orchestrator_core.mission.agent import Outcome
 from orchestrator_core.mission.own_checks import as_check, copy_of, own_checks, run_in
+from orchestrator_core.mission.reviewer import tree_hash
 from orchestrator_core.records import CheckResult
 from orchestrator_core.runtime.join import join_all
 from orchestrator_core.workspace.text_file import decode
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.tools.lint import Finding
+    from orchestrator_core.workspace.draft import Draft
     from orchestrator_core.workspace.scratch import ScratchCopy
 
 _SHOWN = 10
@@ -41,6 +46,7 @@ async def run(
     code = context.toolbox.code
     context.toolbox.shell.require_trust(named_in)
     texts = {**context.draft.workspace.unsaved(), **context.draft.documents()}
+    tree = tree_hash(await context.pool.submit(context.draft.changes))
     async with copy_of(context, texts) as copy:
         result = await run_in(context, copy, command, named_in)
         notes: list[str] = []
@@ -49,7 +55,7 @@ async def run(
             notes = await context.pool.submit(_take_changes, context, copy, kept)
     return Outcome(
         notes=(f"`{command}` ran {result.confined}", *notes),
-        checks=(as_check(command, result),),
+        checks=(structs.replace(as_check(command, result), tree=tree),),
     )
 
 
@@ -83,6 +89,7 @@ async def check(context: TaskContext, paths: Sequence[str]) -> Outcome:
     In a mission that has changed nothing, any finding fails it; after other work, only what is
     worse than when the mission began.
     """
+    tree = await context.pool.submit(_tree, context.draft, paths)
     started = time.perf_counter()
     originals = await context.pool.submit(context.originals)
     documents = context.draft.documents()
@@ -129,7 +136,20 @@ async def check(context: TaskContext, paths: Sequence[str]) -> Outcome:
             details=tuple(shown[:_SHOWN]),
         ),
     ]
-    return Outcome(checks=(*checks, *await own_checks(context, against_before=False)))
+    checks += await own_checks(context, against_before=False)
+    return Outcome(checks=tuple(structs.replace(each, tree=tree) for each in checks))
+
+
+def _tree(draft: Draft, paths: Sequence[str]) -> str:
+    """One hash over the texts that are checked, and their paths. Blocks on the disk."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        try:
+            seen = draft.read(path).sha256
+        except WorkspaceError:
+            continue  # no check sees it, either
+        digest.update(f"{path}\0{seen}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 async def _findings(context: TaskContext, path: str) -> list[Finding]:

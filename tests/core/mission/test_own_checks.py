@@ -85,3 +85,28 @@ async def test_a_task_that_changes_nothing_needs_no_check(root: Path) -> None:
     status, task = await carried_out(root, "value.txt", "good\n", "exit 1")
     assert status is MissionStatus.DONE
     assert own(task) == []
+
+
+async def test_the_verb_names_the_texts_that_it_saw(root: Path) -> None:
+    async def work(_: TaskContext) -> None:
+        """The built-in backend does it."""
+
+    (root / "value.py").write_text("value = 1\n")
+    async with orchestrator(root, work, Settings(checks=("true",))) as engine:
+        await engine.trust()
+
+        async def seen(text: str = "check in *.py") -> str:
+            report = await (await engine.start(engine.request(text, backend="builtin"))).wait()
+            receipt = report.tasks[0].receipt
+            assert receipt is not None
+            (tree,) = {check.tree for check in receipt.checks}
+            return tree
+
+        first = await seen()
+        assert await seen() == first != ""
+        engine.workspace.opened("value.py", "value = 2\n", 1)
+        unsaved = await seen()
+        assert unsaved != first
+        (root / "other.txt").write_text("it does not look at this\n")
+        assert await seen() == unsaved
+        assert await seen("run true") != ""
