@@ -12,15 +12,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import acp
 from acp.core import ClientSideConnection
 from acp.schema import ClientCapabilities, FileSystemCapabilities, Implementation
-from msgspec import Struct
 from pydantic import ValidationError
 
 from orchestrator_core import __version__
+from orchestrator_core.agents import acp_answers
+from orchestrator_core.agents.acp_answers import Capabilities
 from orchestrator_core.agents.acp_client import AgentClient
 from orchestrator_core.agents.acp_process import AgentProcess
 from orchestrator_core.errors import AgentError, ModelFault
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from acp.schema import PromptResponse
 
+    from orchestrator_core.agents.acp_answers import Ended
     from orchestrator_core.agents.acp_place import Place
     from orchestrator_core.agents.acp_turn import Turn
 
@@ -45,34 +47,6 @@ CANCEL_GRACE_S = 1.0
 """How long an agent has to end a turn that was cancelled; then its process is ended."""
 
 _LOOK_S = 0.5
-_AUTH_REQUIRED = -32000
-_OURS = (-32700, -32600, -32601, -32602)
-"""Errors that say that we asked for something wrong: to ask again does not help."""
-
-
-class Capabilities(Struct, frozen=True):
-    """What the agent says of itself.
-
-    Attributes:
-        name: what it calls itself, with its version.
-        close: whether sessions can be closed.
-        list: whether it can be asked for its sessions, which shows that it is well.
-    """
-
-    name: str = ""
-    close: bool = False
-    list: bool = False
-
-
-class Ended(Struct, frozen=True):
-    """How a turn ended.
-
-    Attributes:
-        tokens: what it cost, where the agent tells; else 0.
-    """
-
-    stop: Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
-    tokens: int = 0
 
 
 class AgentConnection:
@@ -159,7 +133,7 @@ class AgentConnection:
         )
         try:
             await self._attend(asked, turn, silent_s)
-            return self._ended(await self._answer("the turn", asked))
+            return acp_answers.ended(await self._answer("the turn", asked))
         except BaseException:
             turn.call_off("it was cancelled")  # questions that wait for a person are taken back
             await self._call_off(session_id, asked)
@@ -208,13 +182,7 @@ class AgentConnection:
                 f"{self.name} speaks version {answer.protocol_version} of the Agent Client "
                 f"Protocol, this program version {acp.PROTOCOL_VERSION}: update one of them"
             )
-        info, said = answer.agent_info, answer.agent_capabilities
-        sessions = said.session_capabilities if said else None
-        self.capabilities = Capabilities(
-            name=f"{info.title or info.name} {info.version}" if info else self.name,
-            close=bool(sessions and sessions.close),
-            list=bool(sessions and sessions.list),
-        )
+        self.capabilities = acp_answers.capabilities(self.name, answer)
 
     def _connected(self) -> ClientSideConnection:
         assert self._wire is not None
@@ -269,9 +237,6 @@ class AgentConnection:
                 assert self._process is not None
                 await self._process.close()
 
-    def _ended(self, answer: PromptResponse) -> Ended:
-        return Ended(answer.stop_reason, answer.usage.total_tokens if answer.usage else 0)
-
     async def _asked(
         self, what: str, asking: Coroutine[Any, Any, T], within_s: float = START_S
     ) -> T:
@@ -290,14 +255,9 @@ class AgentConnection:
         try:
             return await asked
         except acp.RequestError as error:
-            raise self._refusal(what, error) from error
+            raise acp_answers.refusal(self.name, what, error) from error
         except ValidationError as error:
-            mistake = error.errors(include_url=False)[0]
-            place = ".".join(map(str, mistake["loc"])) or "the answer"
-            raise ModelFault(
-                f"{self.name} answered what the protocol does not know ({what}: {place}: "
-                f"{mistake['msg']})"
-            ) from error
+            raise acp_answers.nonsense(self.name, what, error) from error
         except ConnectionError as error:
             raise await self._lost(what) from error
 
@@ -305,14 +265,3 @@ class AgentConnection:
         assert self._process is not None
         why = await asyncio.to_thread(self._process.epitaph)
         return ModelFault(f"{self.name} is gone ({what}): {why}")
-
-    def _refusal(self, what: str, error: acp.RequestError) -> AgentError:
-        details = error.data
-        if isinstance(details, dict):
-            details = cast("dict[str, Any]", details)
-            details = details.get("details") or details.get("message") or details
-        said = f"{error}: {details}" if details else str(error)
-        if error.code == _AUTH_REQUIRED:
-            return AgentError(f"{self.name} wants you to log in first: {said}")
-        kind = AgentError if error.code in _OURS else ModelFault
-        return kind(f"{self.name} failed ({what}): {said[:500]}")

@@ -68,6 +68,11 @@ class Talk:
         self.place = place
         self.marker = marker
 
+    @property
+    def agent(self) -> str:
+        """What the agent calls itself, with its version."""
+        return self._session.connection.capabilities.name
+
     async def ask(
         self, text: str, budget: Budget, say: Callable[[str], None] = lambda _: None
     ) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Self
 
-from orchestrator_core.agents.acp_worktree import WorkTree, remove
+from orchestrator_core.agents.acp_files import remove
+from orchestrator_core.agents.acp_worktree import WorkTree
 from orchestrator_core.errors import JournalBusy
 from orchestrator_core.mission.owner_lock import OwnerLock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.agents.acp_folder import AgentFolder
 from orchestrator_core.agents.acp_snapshot import history, take_snapshot, tracked
@@ -12,7 +12,7 @@ from orchestrator_core.errors import AgentError
 from orchestrator_core.runtime.confinement import filtered_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from orchestrator_core.agents.acp_connection import AgentConnection
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.agent_choice import Agent
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.runtime.confinement import Confinement
+
+T = TypeVar("T")
 
 _NEVER = (".git/", ".opencode/")
 _SETTINGS = (
@@ -57,7 +59,7 @@ class AgentHouse:
             ToolUnavailable: it cannot be started, or not be confined as the settings want.
             ModelFault: it did not answer.
         """
-        argv = await self._engine.pool.submit(self._prepare)
+        argv = await _to_its_end(self._engine.pool.submit(self._prepare))
         module = await asyncio.to_thread(import_module, "orchestrator_core.agents.acp_connection")
         folder = self._made()
         environment = {
@@ -75,7 +77,7 @@ class AgentHouse:
 
     async def tree(self) -> WorkTree:
         """A new copy of the workspace, empty yet."""
-        return await self._engine.pool.submit(self._made().tree)
+        return await _to_its_end(self._engine.pool.submit(self._made().tree))
 
     async def fill(
         self,
@@ -95,7 +97,8 @@ class AgentHouse:
         """
         files = await self._engine.toolbox.code.glob(hidden=True)
         try:
-            await self._engine.pool.submit(self._fill, tree, files, texts, readable)
+            filling = self._engine.pool.submit(self._fill, tree, files, texts, readable)
+            await _to_its_end(filling, tree.abandon)
         except OSError as error:
             raise AgentError(
                 f"no copy of the workspace could be made for {self._agent.name}, and it works "
@@ -151,3 +154,25 @@ class AgentHouse:
         past = history(root)
         if past is not None:
             take_snapshot(tree.path, past, self._made().ours, tree.links)
+
+
+async def _to_its_end(work: Awaitable[T], hurry: Callable[[], None] = lambda: None) -> T:
+    """Await work in a thread, even when cancelled: it must not go on where others delete.
+
+    Args:
+        work: what is done.
+        hurry: called when it is cancelled, to have it end soon.
+    """
+
+    async def done() -> T:
+        return await work
+
+    task = asyncio.create_task(done())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        hurry()
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # seen: the cancellation goes before
+        raise

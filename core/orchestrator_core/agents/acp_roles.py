@@ -79,7 +79,7 @@ class AcpWorker:
     async def perform(self, context: TaskContext) -> Outcome:
         """Carry out a task; see :class:`~mission.agent.Worker`."""
         said, notes = await self._work(context, lambda _: role_talk.described(context.task))
-        return Outcome(notes=(*role_talk.note(said), *notes, await self._desk.in_force()))
+        return Outcome(notes=(*role_talk.note(said), *notes))
 
     async def repair(self, context: TaskContext, receipt: Receipt) -> bool:
         """Mend what checks or Reviewer found; see :class:`~mission.agent.Worker`."""
@@ -107,7 +107,8 @@ class AcpWorker:
                 problems = await _problems(talk.place, changes)
                 if not problems:
                     notes = await desk.pool.submit(_bring_in, context.draft, talk.place, changes)
-                    return said, [*talk.place.refusals, *notes]
+                    worked = f"{talk.agent} worked on a copy, {await desk.in_force()}"
+                    return said, [*talk.place.refusals, *notes, worked]
                 told = "\n".join(f"- {problem}" for problem in problems)
                 text = f"You changed what this task must not. Take that back:\n{told}"
             raise AgentError(f"{desk.agent_name} changed what it must not: {'; '.join(problems)}")

@@ -14,7 +14,6 @@ A copy is used again for the next task: only what differs is written then.
 from __future__ import annotations
 
 import os
-import posixpath
 import shutil
 import stat
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from orchestrator_core.agents.acp_files import Inside, is_file, lstat, mode_of, remove
 from orchestrator_core.workspace.documents import MAX_FILE_BYTES
 from orchestrator_core.workspace.scratch import installed
 from orchestrator_core.workspace.text_file import Signature, sha256, signature_of
@@ -63,7 +63,7 @@ class TreeChanges(Struct, frozen=True):
 
 
 class WorkTree:
-    """One copy. All methods block on the disk; not thread-safe.
+    """One copy. Methods block on the disk; not thread-safe, but for :meth:`abandon`.
 
     Args:
         path: the folder; made.
@@ -75,6 +75,11 @@ class WorkTree:
         self._real = os.path.realpath(path)
         self._base: dict[str, _Copied] = {}
         self._links: set[str] = set()
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """Have a :meth:`fill` that is under way end soon, as failed. From any thread."""
+        self._abandoned = True
 
     def fill(
         self,
@@ -95,16 +100,18 @@ class WorkTree:
         Raises:
             OSError: it cannot be made so.
         """
-        whole = _Inside(root)
+        whole = Inside(root)
         wanted = {path for path in files if path not in texts and whole.holds(path)}
         given = {path: data for path, data in texts.items() if data is not None}
         self._clear(wanted | given.keys())
         base: dict[str, _Copied] = {}
         for path in wanted:
+            if self._abandoned:
+                raise OSError(f"{self.path} is no longer wanted")
             if (copied := self._copy(root, path)) is not None:
                 base[path] = copied
         for path, data in given.items():
-            base[path] = self._write(path, data, _mode(root / path))
+            base[path] = self._write(path, data, mode_of(root / path))
         self._base = base
         self._links = self._link_installed(root) if link else set()
 
@@ -122,7 +129,7 @@ class WorkTree:
         written: list[str] = []
         refused: list[str] = []
         for path in sorted({*listed, *self._base} - self._links):
-            status = _lstat(self.path / path)
+            status = lstat(self.path / path)
             if status is None:
                 continue
             if not stat.S_ISREG(status.st_mode) or not self._holds(path):
@@ -132,12 +139,12 @@ class WorkTree:
                 and (known.mode != stat.S_IMODE(status.st_mode) or not self._is_same(path, known))
             ):
                 written.append(path)
-        deleted = [path for path in self._base if _lstat(self.path / path) is None]
+        deleted = [path for path in self._base if lstat(self.path / path) is None]
         return TreeChanges(tuple(written), tuple(sorted(deleted)), tuple(refused))
 
     def has(self, path: str) -> bool:
         """Whether there is anything by that name now."""
-        return _lstat(self.path / path) is not None
+        return lstat(self.path / path) is not None
 
     def read(self, path: str) -> tuple[bytes, int]:
         """The bytes of a file, and its permission bits."""
@@ -189,7 +196,7 @@ class WorkTree:
             inside = Path(folder).relative_to(self.path)
             for name in names:
                 file = Path(folder, name)
-                if (inside / name).as_posix() not in wanted or not _is_file(file):
+                if (inside / name).as_posix() not in wanted or not is_file(file):
                     file.unlink(missing_ok=True)
             for name in folders:
                 entry = Path(folder, name)
@@ -201,11 +208,11 @@ class WorkTree:
     def _copy(self, root: Path, path: str) -> _Copied | None:
         """Copy one file, unless it is there already; None if it is none, or gone by now."""
         source = root / path
-        status = _lstat(source)
+        status = lstat(source)
         if status is None or not stat.S_ISREG(status.st_mode):
             return None  # a link may lead anywhere
         seen, mode = signature_of(status), stat.S_IMODE(status.st_mode)
-        known, here = self._base.get(path), _lstat(self.path / path)
+        known, here = self._base.get(path), lstat(self.path / path)
         if known and here and known.source == seen and known.here == signature_of(here):
             return known
         try:
@@ -221,13 +228,25 @@ class WorkTree:
     def _write(
         self, path: str, data: bytes, mode: int | None, source: Signature | None = None
     ) -> _Copied:
-        target = self._place(path)
-        target.unlink(missing_ok=True)  # never through a link
-        target.write_bytes(data)
-        if mode is not None:
-            target.chmod(mode)
-        status = target.stat()
+        with os.fdopen(self._create(path), "wb") as file:
+            file.write(data)
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            status = os.fstat(file.fileno())
         return _Copied(sha256(data), source, signature_of(status), stat.S_IMODE(status.st_mode))
+
+    def _create(self, path: str) -> int:
+        """Open a new file in place of what is there, be that a link; answers its descriptor."""
+        target = f"{self._real}/{path}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(target, flags, 0o644)
+        except FileNotFoundError:
+            self._place(path)
+        except FileExistsError:
+            Path(target).unlink()
+        return os.open(target, flags, 0o644)
 
     def _place(self, path: str) -> Path:
         target = self.path / path
@@ -249,48 +268,3 @@ class WorkTree:
                     link.symlink_to(entry.path)
                     made.add((inside / entry.name).as_posix())
         return made
-
-
-class _Inside:
-    """Whether files of a folder lie in it, and are not reached through links to folders."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._real = os.path.realpath(root)
-        self._known: dict[str, bool] = {}
-
-    def holds(self, path: str) -> bool:
-        """Looks at each folder once."""
-        folder = posixpath.dirname(path)
-        known = self._known.get(folder)
-        if known is None:
-            real = os.path.realpath(self._root / folder)
-            known = real == os.path.normpath(os.path.join(self._real, folder))  # noqa: PTH118
-            self._known[folder] = known
-        return known
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder, whatever permissions an agent gave to what is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for inside, _, _ in os.walk(folder):
-            Path(inside).chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lstat(file: Path) -> os.stat_result | None:
-    try:
-        return file.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _is_file(file: Path) -> bool:
-    status = _lstat(file)
-    return status is not None and stat.S_ISREG(status.st_mode)
-
-
-def _mode(file: Path) -> int | None:
-    status = _lstat(file)
-    return stat.S_IMODE(status.st_mode) if status is not None else None

@@ -12,12 +12,14 @@ import pytest
 from acp_agent import rule, say, write
 from orchestrator_core.agents.acp_desk import AcpDesk
 from orchestrator_core.agents.permission_gate import Answer
+from orchestrator_core.mission import plan_language
+from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.primitives.backoff import Backoff
-from orchestrator_core.records import MissionStatus, TaskState
+from orchestrator_core.records import MissionStatus, Mode, TaskState
 from orchestrator_core.safety import Effect, PermissionRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     WithAgent = Callable[..., AbstractAsyncContextManager[tuple[Orchestrator, AgentScript]]]
 
-PLANNER = ("You are the Planner",)
 WORKER = ("You are a Worker",)
 PLAN = """# Mission: Greet
 ### T1: Add greet | depends: - | files: app.py, bin.dat, .opencode/**, .claude/**
@@ -50,26 +51,39 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def run(engine: Orchestrator) -> MissionReport:
     """A mission, to its end."""
-    mission = await engine.start(engine.request("teach the app to greet"))
+    mission = await engine.start(request())
     return await asyncio.wait_for(mission.wait(), 50)
 
 
+def request(mode: Mode = Mode.NORMAL) -> MissionRequest:
+    """A request that needs no Planner."""
+    return MissionRequest(plan=plan_language.parse(PLAN).plan, backend="acp", mode=mode)
+
+
 def working(*answers: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """A script whose Worker answers so."""
-    return (rule([say(PLAN)], match=PLANNER), rule(*answers, match=WORKER))
+    """A script whose Worker answers so, the last answer for ever."""
+    return (rule(*answers, match=WORKER, again=True),)
+
+
+def some_in_soak(cases: Iterable[str], first: int) -> list[object]:
+    """All cases, of which those after the first few are for `make soak`."""
+    return [
+        name if place < first else pytest.param(name, marks=pytest.mark.soak)
+        for place, name in enumerate(cases)
+    ]
 
 
 PASSING: dict[str, list[dict[str, Any]]] = {
     "dies": [write("app.py", "half"), {"die": 3}],
-    "dies at once": [{"die": 0}],
     "writes garbage": [write("app.py", "half"), {"garbage": 1000}, {"pause": "never"}],
     "answers nonsense": [{"answer": {"stopReason": "because"}}],
+    "dies at once": [{"die": 0}],
     "answers what is no object": [{"answer": 7}],
     "fails in passing": [{"error": {"code": -32603, "message": "overloaded"}}],
 }
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", some_in_soak(PASSING, 3))
 async def test_an_agent_that_fails_in_passing_is_asked_again(
     with_agent: WithAgent, project: Path, fault: str
 ) -> None:
@@ -83,7 +97,7 @@ async def test_an_agent_that_falls_silent_is_given_up_and_asked_again(
     with_agent: WithAgent, project: Path
 ) -> None:
     rules = working([write("app.py", "half"), {"pause": "never"}], WORK)
-    async with with_agent(*rules, review=False, silent_s=1.0) as (engine, script):
+    async with with_agent(*rules, review=False, silent_s=1.5) as (engine, script):
         report = await run(engine)
         assert len(script.pids) == 1
     assert report.status is MissionStatus.DONE, report.reason
@@ -94,7 +108,7 @@ async def test_an_agent_that_hangs_for_good_is_replaced(
     with_agent: WithAgent, project: Path
 ) -> None:
     rules = working([{"deaf": "never"}], WORK)
-    async with with_agent(*rules, review=False, silent_s=1.0) as (engine, script):
+    async with with_agent(*rules, review=False, silent_s=1.5) as (engine, script):
         report = await run(engine)
         assert len(script.pids) == 2
     assert report.status is MissionStatus.DONE, report.reason
@@ -117,7 +131,7 @@ async def test_an_agent_that_always_dies_fails_the_task_with_its_last_words(
     with_agent: WithAgent, project: Path
 ) -> None:
     dying = rule([{"stderr": 2000}, {"die": 9}], match=WORKER, again=True)
-    async with with_agent(rule([say(PLAN)], match=PLANNER), dying) as (engine, script):
+    async with with_agent(dying) as (engine, script):
         report = await run(engine)
         assert len(script.pids) >= 3
     assert report.status is MissionStatus.FAILED
@@ -153,13 +167,13 @@ async def test_an_agent_that_wants_a_login_says_so(with_agent: WithAgent) -> Non
 
 FINAL: dict[str, tuple[list[dict[str, Any]], str]] = {
     "refuses": ([say("I will not."), {"stop": "refusal"}], "refused the task: I will not."),
-    "gives up": ([{"stop": "cancelled"}], "of its own accord"),
     "cannot": ([write("app.py", "half"), say("CANNOT: no such app")], "no such app"),
+    "gives up": ([{"stop": "cancelled"}], "of its own accord"),
     "rejects": ([{"error": {"code": -32602, "message": "bad"}}], "failed (the turn): bad"),
 }
 
 
-@pytest.mark.parametrize("fault", FINAL)
+@pytest.mark.parametrize("fault", some_in_soak(FINAL, 2))
 async def test_what_will_not_go_well_fails_at_once(
     with_agent: WithAgent, project: Path, fault: str
 ) -> None:
@@ -172,7 +186,7 @@ async def test_what_will_not_go_well_fails_at_once(
 
 
 async def test_an_agent_that_does_and_says_nothing_is_asked_again(with_agent: WithAgent) -> None:
-    rules = (*working([], []), rule(WORK, match=("did and said nothing",)))
+    rules = (rule(WORK, match=("did and said nothing",)), *working([]))
     async with with_agent(*rules, review=False) as (engine, _):
         report = await run(engine)
     assert report.status is MissionStatus.DONE, report.reason
@@ -181,7 +195,7 @@ async def test_an_agent_that_does_and_says_nothing_is_asked_again(with_agent: Wi
 async def test_an_agent_that_stopped_at_a_limit_goes_on(
     with_agent: WithAgent, project: Path
 ) -> None:
-    rules = (*working([{"stop": "max_tokens"}]), rule(WORK, match=("Go on where you stopped",)))
+    rules = (rule(WORK, match=("Go on where you stopped",)), *working([{"stop": "max_tokens"}]))
     async with with_agent(*rules, review=False) as (engine, _):
         report = await run(engine)
     assert report.status is MissionStatus.DONE, report.reason
@@ -227,13 +241,13 @@ async def test_an_agent_that_works_on_the_workspace_itself_is_stopped(
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "a file of another task": (write("auth.py", "x = 1\n"), "auth.py"),
     "rules of agents": (write(".claude/settings.json", "{}"), "rules the agents themselves"),
-    "settings of the editor": (write(".vscode/settings.json", "{}"), ".vscode/settings.json"),
     "a link in place of a file": ({"link": "app.py", "to": "/etc/passwd"}, "no regular file"),
+    "settings of the editor": (write(".vscode/settings.json", "{}"), ".vscode/settings.json"),
     "a file that is gone": ({"delete": "auth.py"}, "auth.py"),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", some_in_soak(CHANGES, 3))
 async def test_what_the_task_must_not_change_fails_it(
     with_agent: WithAgent, project: Path, change: str
 ) -> None:
@@ -429,17 +443,10 @@ async def test_a_race_gives_each_runner_a_copy_and_keeps_one(
 ) -> None:
     rules = working([{"pause": "never"}], WORK, [{"pause": "never"}])
     async with with_agent(*rules, review=False) as (engine, script):
-        request = engine.request("teach the app to greet", mode=_race())
-        mission = await engine.start(request)
+        mission = await engine.start(request(Mode.RACE))
         report = await asyncio.wait_for(mission.wait(), 50)
         folders = {p["cwd"] for p in script.prompts if "You are a Worker" in p["text"]}
     assert report.status is MissionStatus.DONE, report.reason
     assert report.tasks[0].status is TaskState.DONE
     assert len(folders) >= 2
     assert (project / "app.py").read_text() == GREET
-
-
-def _race() -> Any:
-    from orchestrator_core.records import Mode
-
-    return Mode.RACE

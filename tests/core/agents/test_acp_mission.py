@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
-from acp_agent import rule, say, write
+from acp_agent import AgentScript, rule, say, write
+from orchestrator_core.config import Settings
 from orchestrator_core.events import TaskStarted
+from orchestrator_core.orchestrator import Orchestrator
+from orchestrator_core.places import APP, Places
 from orchestrator_core.records import MissionStatus
 from orchestrator_core.safety import BudgetLimits
+from orchestrator_core.services import Services
 from scripted_backend import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
-    from acp_agent import AgentScript
     from orchestrator_core.mission.engine import MissionProgress
-    from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_core.records import MissionReport
 
     WithAgent = Callable[..., AbstractAsyncContextManager[tuple[Orchestrator, AgentScript]]]
@@ -240,9 +245,8 @@ async def test_a_mission_ends_cleanly_when_its_budget_is_spent(
 
 async def test_a_turn_ends_when_the_time_of_the_budget_is_over(with_agent: WithAgent) -> None:
     rules = planned([{"pause": "for ever"}])
-    async with with_agent(*rules, budget=BudgetLimits(seconds=3.0)) as (engine, script):
+    async with with_agent(*rules, budget=BudgetLimits(seconds=3.0)) as (engine, _):
         report = await run(engine)
-        assert script.results("cancel")
     assert report.status is MissionStatus.CANCELLED
     assert "seconds" in report.reason
 
@@ -290,7 +294,31 @@ async def test_an_agent_that_hears_no_cancel_is_killed(with_agent: WithAgent) ->
     assert report.status is MissionStatus.CANCELLED
 
 
-def _runs(pid: int) -> bool:
-    import psutil
+async def test_an_agent_ends_with_a_server_that_is_killed(project: Path, tmp_path: Path) -> None:
+    state, cache = tmp_path / "state", tmp_path / "cache"
+    with AgentScript(*planned([write("app.py", GREET), {"pause": "for ever"}])) as script:
+        environment = {
+            **os.environ,
+            "OPENCODE_ORCHESTRATOR_AGENT": script.command,
+            "XDG_STATE_HOME": str(state),
+            "XDG_CACHE_HOME": str(cache),
+        }
+        task = ["task", "teach the app to greet", "--backend", "acp", "--workspace", project]
+        command = [Path(sys.executable).parent / "opencode-orchestrator", *task]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as server:
+            await asyncio.to_thread(script.wait_for, "pause")
+            server.kill()
+        async with asyncio.timeout(30):
+            while any(_runs(pid) for pid in script.pids):
+                await asyncio.sleep(0.01)
+    assert list(cache.rglob("copy-*")), "it had no time to delete them"
+    places = Places.of(project, state=state / APP, cache=cache / APP)
+    engine = Orchestrator(await Services.open(project, Settings(), Recorder(), places=places))
+    await engine.close()
+    assert not list(cache.rglob("agents/*")), "the next start did"
 
+
+def _runs(pid: int) -> bool:
     return psutil.pid_exists(pid)
