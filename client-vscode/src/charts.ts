@@ -73,10 +73,10 @@ function columns(points: readonly Point[], style: string, floor: number): string
     .join("");
 }
 
-/** The next number of the form 1, 2 or 5 times a power of ten that is not smaller. */
+/** The next number of the form 1, 2 or 4 times a power of ten that is not smaller. */
 export function ceiling(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= value * (1 - 1e-9)) ?? 10;
+  const step = [1, 2, 4, 10].find((factor) => factor * power >= value * (1 - 1e-9)) ?? 10;
   return step * power;
 }
 

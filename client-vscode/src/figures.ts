@@ -39,7 +39,7 @@ export function counted(count: number, noun: string, plural = `${noun}s`): strin
   return `${count} ${count === 1 ? noun : plural}`;
 }
 
-/** The status bar: tasks done of all, workers at work and how busy the pool is while a mission runs; what was spent. */
+/** The status bar: tasks done of all, agents at work and how busy the pool is while a mission runs; what was spent. */
 export function statusBarText(mission: Mission | undefined, stats: PoolStats | undefined, spent?: Spent): string {
   const cost = spending(spent);
   if (mission === undefined || isOver(mission)) {
@@ -47,8 +47,9 @@ export function statusBarText(mission: Mission | undefined, stats: PoolStats | u
   }
   const { done, total } = progress(mission);
   const tasks = mission.status === "planning" || total === 0 ? "planning" : `${done}/${total}`;
-  const busy = stats === undefined ? "" : `${counted(stats.workers.busy, "worker")} · ${percent(stats.workers.utilization)}`;
-  return [`$(rocket) ${tasks}`, busy, cost].filter(Boolean).join(" · ");
+  const workers = [...mission.tasks.values()].filter((task) => task.state === "running").length;
+  const busy = stats === undefined ? "" : percent(stats.workers.utilization);
+  return [`$(rocket) ${tasks}`, workers === 0 ? "" : counted(workers, "worker"), busy, cost].filter(Boolean).join(" · ");
 }
 
 /** `$0.42`, or where no price is known `12k tokens`; empty where nothing was spent. */

@@ -40,6 +40,6 @@ describe("a chart", () => {
   });
 
   it("ends at a round number", () => {
-    assert.deepEqual([0.3, 1, 1.2, 4, 7, 51, 100, 130].map(ceiling), [0.5, 1, 2, 5, 10, 100, 100, 200]);
+    assert.deepEqual([0.3, 1, 1.2, 4, 7, 51, 100, 130].map(ceiling), [0.4, 1, 2, 4, 10, 100, 100, 200]);
   });
 });

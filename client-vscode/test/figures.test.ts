@@ -49,9 +49,11 @@ describe("the status bar", () => {
     const tasks = [{ id: "T1", title: "one" }, { id: "T2", title: "two" }];
     book.apply({ missionId: "m", sequence: 2, kind: "planned", plan: { title: "", tasks } });
     book.apply({ missionId: "m", sequence: 3, kind: "taskFinished", taskId: "T1", state: "done" });
-    assert.equal(text(STATS), "$(rocket) 1/2 · 3 workers · 92 %");
+    assert.equal(text(STATS), "$(rocket) 1/2 · 92 %");
     assert.equal(text(), "$(rocket) 1/2");
-    book.apply({ missionId: "m", sequence: 4, kind: "done", status: "done" });
+    book.apply({ missionId: "m", sequence: 4, kind: "taskStarted", taskId: "T2" });
+    assert.equal(text(STATS), "$(rocket) 1/2 · 1 worker · 92 %");
+    book.apply({ missionId: "m", sequence: 5, kind: "done", status: "done" });
     assert.equal(text(STATS), "$(rocket) Orchestrator");
   });
 

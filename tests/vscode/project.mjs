@@ -19,10 +19,10 @@ for (const name of Object.keys(FILES).filter((name) => name.endsWith(".py"))) {
   RENAMED[name] = FILES[name].replaceAll("foo", "bar");
 }
 
-/** A folder with FILES, removed after the tests of the suite. */
-export async function project() {
+/** A folder with these files, removed after the tests of the suite. */
+export async function project(files = FILES) {
   const folder = await mkdtemp(join(tmpdir(), "project-"));
-  for (const [name, content] of Object.entries(FILES)) {
+  for (const [name, content] of Object.entries(files)) {
     await mkdir(join(folder, name, ".."), { recursive: true });
     await writeFile(join(folder, name), content);
   }
@@ -65,4 +65,33 @@ export async function serversIn(folder, program) {
     }),
   );
   return ids.filter((_, index) => found[index]);
+}
+
+/** Ids of a process and of all that it started, directly or not. */
+export async function family(id) {
+  const children = new Map();
+  for (const name of (await readdir("/proc")).filter((each) => /^\d+$/.test(each))) {
+    try {
+      const stat = await readFile(`/proc/${name}/stat`, "utf8");
+      const parent = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1];
+      children.set(parent, [...(children.get(parent) ?? []), name]);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const found = [id];
+  for (const each of found) {
+    found.push(...(children.get(each) ?? []));
+  }
+  return found;
+}
+
+/** Whether a process is there and not just waiting to be reaped. */
+export async function isAlive(id) {
+  try {
+    const stat = await readFile(`/proc/${id}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2)[0] !== "Z";
+  } catch {
+    return false;
+  }
 }

@@ -41,7 +41,7 @@ describe("the extension with a slow server", { timeout: 240_000 }, () => {
 
   it("shows live progress in notification, status bar and tree", async () => {
     await run(String.raw`replace /\bfoo\b/ -> bar`);
-    await workbench.statusItem().filter({ hasText: /2\/4 · 3 workers · 75.%/ }).waitFor();
+    await workbench.statusItem().filter({ hasText: /2\/4 · 1 worker · 75.%/ }).waitFor();
     await workbench.notification("75 % busy").waitFor();
     await workbench.row(/replace.*2\/4/).waitFor();
     await workbench.picture("slow-1-progress");

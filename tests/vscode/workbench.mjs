@@ -39,6 +39,12 @@ export class Workbench {
   #browser;
   page;
 
+  /** The environment of VS Code: nobody's own settings and states. */
+  get environment() {
+    const own = ["XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"].map((name) => [name, join(this.#scratch, name)]);
+    return { ...env, ...Object.fromEntries(own) };
+  }
+
   /**
    * Opens a folder.
    *
@@ -72,14 +78,15 @@ export class Workbench {
       throw new Error(`the extension cannot be installed:\n${installed.stdout}${installed.stderr}`);
     }
     const port = await freePort();
-    const flags = ["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override"];
+    // A window that is closed does not come back here: its host of extensions waits a second for it.
+    const flags = ["--disable-telemetry", "--disable-update-check", "--disable-getting-started-override", "--reconnection-grace-time", "1"];
     if (trusted) {
       flags.push("--disable-workspace-trust");
     }
     this.#process = spawn(NODE, [CODE_SERVER, ...common, "--auth", "none", "--bind-addr", `127.0.0.1:${port}`, ...flags], {
       detached: true, // a group of its own, so that it can be ended with all it started
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...env, VSCODE_IPC_HOOK_CLI: "" },
+      env: { ...this.environment, VSCODE_IPC_HOOK_CLI: "" },
     });
     let printed = "";
     await new Promise((resolve, reject) => {
@@ -171,6 +178,11 @@ export class Workbench {
     }
   }
 
+  /** Closes the window as a person does; VS Code is told. */
+  async closeWindow() {
+    await this.page.close({ runBeforeUnload: true });
+  }
+
   /** Ends the browser, code-server and everything it started. */
   async close() {
     await this.#browser?.close();
@@ -201,6 +213,7 @@ const QUIET = {
   "workbench.welcomePage.walkthroughs.openOnInstall": false,
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "chat.disableAIFeatures": true,
+  "remote.autoForwardPorts": false,
   "telemetry.telemetryLevel": "off",
   "extensions.ignoreRecommendations": true,
   "security.workspace.trust.startupPrompt": "never",
