@@ -206,7 +206,7 @@ async def test_a_failed_check_stands_at_its_task(editor: FakeEditor) -> None:
     offered: Any = await editor.client.text_document_code_action_async(
         lsp.CodeActionParams(plan.document, wrong.range, lsp.CodeActionContext([wrong]))
     )
-    assert [action.title for action in offered] == ["Retry T1"]
+    assert [action.title for action in offered] == ["Retry T1", "Show T1"]
 
 
 async def test_lenses_are_asked_for_again_when_a_task_ended(editor: FakeEditor) -> None:

@@ -135,13 +135,14 @@ def _of_task(
     if running is not None:
         if record is not None and record.task.status is TaskState.RUNNING:
             yield Action("Stop", node.id, "/stop", (running.mission,), node.span)
-        return
-    if node.state is not TaskState.DONE:
+    elif node.state is not TaskState.DONE:
         again = node.state in {TaskState.FAILED, TaskState.CANCELLED}
         title = "Retry" if again else "Run"
         yield Action(title, node.id, "/run", run, node.span)
     elif record is not None and record.task.files and record.status is not MissionStatus.UNDONE:
         yield Action("Undo", node.id, "/undo", (record.mission, node.id), node.span)
+    if record is not None:
+        yield Action("Show", node.id, "/show", (record.mission, node.id), node.span)
 
 
 def _command(action: Action, title: str) -> lsp.Command:

@@ -158,10 +158,10 @@ def test_actions_fit_the_state() -> None:
     }
     done = PLAN.replace("- [ ] S1.1.2: check\n", "")
     assert titles(done, ended) == [
-        "Go on plan", "Undo plan", "Undo T1.1", "Run T1.2", "Retry T1.10",
+        "Go on plan", "Undo plan", "Undo T1.1", "Show T1.1", "Run T1.2", "Retry T1.10", "Show T1.10",
     ]  # fmt: skip
     running = {"T1.2": record("T1.2", TaskState.RUNNING, MissionStatus.RUNNING)}
-    assert titles(PLAN, running) == ["Stop plan", "Stop T1.2"]
+    assert titles(PLAN, running) == ["Stop plan", "Stop T1.2", "Show T1.2"]
 
 
 def test_a_plan_with_mistakes_cannot_be_run_as_a_whole() -> None:
