@@ -18,7 +18,7 @@ import threading
 import time
 from functools import cached_property
 from logging.handlers import QueueHandler, QueueListener
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +33,8 @@ FILES = 3
 """At most so many files of that size, well within the 2 MB of ``.opencode``."""
 
 _QUEUED = 10_000
-_FLUSH_S = 0.5
+_STUCK_S = 0.5
+_FLUSH_S = 3.0
 
 
 class Logfmt(logging.Formatter):
@@ -87,6 +88,13 @@ class _Dropping(QueueHandler):
         return record
 
 
+class _Listener(QueueListener):
+    """Can be stopped while the queue is full."""
+
+    def enqueue_sentinel(self) -> None:
+        cast("queue.Queue[None]", self.queue).put(None)
+
+
 class ServerLog:
     """The process's logging, from construction to ``close``. Thread-safe.
 
@@ -100,8 +108,9 @@ class ServerLog:
         stderr.setFormatter(self.formatter)
         stderr.addFilter(lambda record: record.name != PERSON)
         records: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUED)
+        self._records = records
         self._handler = _Dropping(records)
-        self._listener = QueueListener(records, stderr)
+        self._listener = _Listener(records, stderr)
         self._listener.start()
         root = logging.getLogger()
         root.addHandler(self._handler)
@@ -126,11 +135,16 @@ class ServerLog:
         self._listener.handlers = tuple(h for h in self._listener.handlers if h not in gone)
 
     def close(self) -> None:
-        """Write what is queued, for a moment at most: who reads standard error may be stuck."""
+        """Write what is queued, while it gets less: who reads standard error may be stuck."""
         logging.getLogger().removeHandler(self._handler)
         flushing = threading.Thread(target=self._listener.stop, name="log-flush", daemon=True)
         flushing.start()
-        flushing.join(_FLUSH_S)
+        deadline = time.monotonic() + _FLUSH_S
+        while flushing.is_alive() and time.monotonic() < deadline:
+            left = self._records.qsize()
+            flushing.join(_STUCK_S)
+            if flushing.is_alive() and self._records.qsize() >= left:
+                return
 
 
 class WorkspaceLog:

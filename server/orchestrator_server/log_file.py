@@ -35,12 +35,19 @@ class LogFile(RotatingFileHandler):
     def __init__(self, path: Path, *, file_bytes: int, files: int) -> None:
         super().__init__(path, maxBytes=file_bytes, backupCount=files - 1, encoding="utf-8")
         self._manifest = Manifest(path.parents[1])
+        self._ended = False
         self._record()
 
     def close(self) -> None:
         """Write no more."""
+        self._ended = True
         super().close()
         self._manifest.close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; none that was on its way when the file was closed: that opens it again."""
+        if not self._ended:
+            super().emit(record)
 
     def _open(self) -> TextIOWrapper:
         stream = super()._open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,11 +55,35 @@ def test_the_workspaces_log_is_rotated_and_bounded(tmp_path: Path) -> None:
         log.close()  # all that is queued has been written
         workspace.close()
     finally:
-        for name in ("orchestrator", "orchestrator_core", "orchestrator_server", "pygls", ""):
-            logging.getLogger(name).setLevel(logging.WARNING if not name else logging.NOTSET)
+        as_before()
     files = sorted((tmp_path / ".opencode" / "logs").iterdir())
     assert len(files) == FILES
     assert all(file.stat().st_size <= FILE_BYTES for file in files)
+
+
+def test_a_slow_disk_loses_nothing_at_the_end() -> None:
+    written: list[str] = []
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            time.sleep(0.03)
+            written.append(record.getMessage())
+
+    log = ServerLog({})
+    try:
+        log.add(Slow())
+        for number in range(30):
+            logging.getLogger("orchestrator_server.test").info("%d", number)
+        log.close()
+    finally:
+        as_before()
+    assert written == [str(number) for number in range(30)]
+
+
+def as_before() -> None:
+    """Take back what a log in this process changed."""
+    for name in ("orchestrator", "orchestrator_core", "orchestrator_server", "pygls", ""):
+        logging.getLogger(name).setLevel(logging.WARNING if not name else logging.NOTSET)
 
 
 def test_who_does_not_read_standard_error_holds_nothing_up() -> None:

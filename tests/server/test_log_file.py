@@ -36,6 +36,16 @@ def test_full_files_are_compressed_and_the_current_one_stays(tmp_path: Path) -> 
     assert [entry.kind for entry in desk.manifest.growing()] == [Kind.LOG]
 
 
+def test_a_record_that_comes_after_the_end_opens_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".opencode" / "logs").mkdir(parents=True)
+    path = tmp_path / ".opencode" / "logs" / "orchestrator.log"
+    file = LogFile(path, file_bytes=4_000, files=3)
+    file.emit(logging.makeLogRecord({"msg": "first"}))
+    file.close()
+    file.handle(logging.makeLogRecord({"msg": "late"}))
+    assert path.read_text() == "first\n"
+
+
 def test_what_a_killed_server_left_is_compressed_when_it_is_large(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     (desk.folder / "logs").mkdir()
