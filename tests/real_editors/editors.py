@@ -222,8 +222,11 @@ class Emacs(Editor):
     def act(self, line: str, title: str) -> None:
         self._do(f"(goto-char 1) (search-forward {json.dumps(line)}) (beginning-of-line)")
         self._command("eglot-code-actions")
-        self.bench.type(title)
-        self.bench.keys("Enter")
+        self.bench.sees("Pick an action")
+        for word in title.split(" "):
+            self.bench.type(word)
+            self.bench.keys("C-q", "Space")  # a bare one would complete
+        self.bench.keys("BSpace", "Tab", "Enter")
 
     def stop_mission(self) -> None:
         self._command("orchestrator-stop")

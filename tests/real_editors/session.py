@@ -63,6 +63,7 @@ def test_a_task_edits_a_buffer_with_unsaved_text(editor: Editor) -> None:
     editor.open("shop/prices.py")
     editor.append(UNSAVED)
     editor.task("replace /PRICES/ -> PRICE_OF in shop")
+    editor.bench.sees("done, 1 file changed")
     editor.shows("shop/prices.py", "PRICE_OF", UNSAVED, without="PRICES")
 
     editor.open("shop/prices.py")
@@ -71,6 +72,13 @@ def test_a_task_edits_a_buffer_with_unsaved_text(editor: Editor) -> None:
 
     editor.undo_mission()
     editor.shows("shop/prices.py", "PRICES = {", "in PRICES]", UNSAVED, without="PRICE_OF")
+
+
+def test_a_comment_is_done(editor: Editor) -> None:
+    editor.open("shop/prices.py")
+    editor.append("# TODO: replace /PRICES/ -> PRICE_OF in shop")
+    editor.act("TODO", "Do this TODO with orchestrator: replace")
+    editor.shows("shop/prices.py", "PRICE_OF = {", "in PRICE_OF]")
 
 
 def test_a_running_mission_shows_its_progress_and_is_stopped(editor: Editor) -> None:
