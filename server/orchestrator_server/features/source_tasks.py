@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from orchestrator_server.text_document import LineIndex
 
 _TODO = re.compile(
-    r"(?:(?P<lead>#+|//+!?|/\*+!?|\*+|--+|;+|%+|<!--|\{-|\(\*)[ \t]*|^[ \t]*(?=\w+(?:\([^()]*\))?:))"
+    r"(?:(?P<lead>#{1,9}|/{2,9}!?|/\*{1,9}!?|\*{1,9}|-{2,9}|;{1,9}|%{1,9}|<!--|\{-|\(\*)[ \t]*"
+    r"|^[ \t]*(?=\w+(?:\([^()]*\))?:))"
     r"(?:TODO|FIXME)\b(?:\([^()]*\))?[ \t]*[:\-\u2013]?[ \t]*(?P<text>.*)"
 )
 _CLOSING = re.compile(r"[ \t]*(?:\*+/|-->|-\}|\*\))[ \t]*$")
 _LINE_LEADS = {"/*": "*", "<!": "", "{-": "", "(*": ""}
 _COMMENT_LINES = 12
+_LONGEST_LINE = 2_000
 _LONGEST = 600
 _GLOB_SIGN = re.compile(r"[\[*?{]")
 
@@ -94,7 +96,7 @@ def todo_at(lines: LineIndex, line: int) -> str | None:
     """What a TODO or FIXME comment on a line (from 0) asks for; None if there is none."""
     if line >= lines.line_count:
         return None
-    text = lines.line_text(line)
+    text = lines.line_text(line)[:_LONGEST_LINE]
     found = _TODO.search(text)
     if found is None:
         return None
@@ -108,7 +110,7 @@ def _continued(lines: LineIndex, line: int, lead: str) -> list[str]:
     """The lines of the same comment that follow."""
     said: list[str] = []
     for number in range(line, min(lines.line_count, line + _COMMENT_LINES)):
-        text = lines.line_text(number).strip()
+        text = lines.line_text(number)[:_LONGEST_LINE].strip()
         rest = text.removeprefix(lead)
         if not lead or rest == text or not rest.strip() or _TODO.search(text):
             break
