@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from lsprotocol import types as lsp
@@ -67,6 +67,11 @@ async def test_findings_go_with_what_they_were_about(editor: FakeEditor) -> None
     assert {each.code for each in found} == {"check lint"}
     (os,) = [each for each in found if each.message.startswith("F401 `os`")]
     assert marked(editor, PRICES, os.range) == "os"
+    (about,) = list(os.related_information or [])
+    page: Any = await editor.client.workspace_text_document_content_async(
+        lsp.TextDocumentContentParams(about.location.uri)
+    )
+    assert "## T1: check in shop/prices.py" in page.text
 
     editor.diagnostics.clear()
     await editor.execute("/task", "check in shop/prices.py", {"wait": True, "dryRun": True})

@@ -78,8 +78,7 @@ class Documents:
         """
         engine = await self._engine_of(mission)
         page = await engine.transcript(mission, task)
-        workspace = self._server.client_capabilities.workspace
-        if workspace is not None and workspace.text_document_content is not None:
+        if takes_pages(self._server.client_capabilities):
             uri = uri_of(page.mission, task)
             return {"uri": uri, "shown": await show(self._server, uri)}
         name = re.sub(r"[^\w.-]+", "-", "-".join(filter(None, (page.mission, task))))
@@ -131,6 +130,11 @@ class Documents:
         except (JsonRpcException, ConnectionError) as error:
             log.info("the editor does not refresh %s: %s", uri, error)
             self._asked.pop(uri, None)
+
+
+def takes_pages(client: lsp.ClientCapabilities) -> bool:
+    """Whether a client shows documents that only this server has."""
+    return client.workspace is not None and client.workspace.text_document_content is not None
 
 
 def uri_of(mission: str, task: str) -> str:

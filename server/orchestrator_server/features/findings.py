@@ -30,6 +30,7 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
+from orchestrator_server.features.documents import takes_pages, uri_of
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
@@ -191,21 +192,25 @@ class Findings:
     async def _about(
         self, folder: Folder, name: str, mission: _Mission, task: str
     ) -> lsp.DiagnosticRelatedInformation | None:
-        """Where the task stands: in its plan file, if it has one."""
-        able = self._session.server.client_capabilities.text_document
-        push = able.publish_diagnostics if able else None
-        if push is None or not push.related_information or not mission.plan_file:
+        """Where the task stands in its plan file; without one, the page of its record."""
+        client = self._session.server.client_capabilities
+        push = client.text_document.publish_diagnostics if client.text_document else None
+        if push is None or not push.related_information:
             return None
-        uri = folder.uri(mission.plan_file)
-        plan = await self._plans.document(uri)
-        node = next((each for each in plan.tasks if each.id == task), None) if plan else None
-        if plan is None or node is None:
+        told = f"task {task}: {mission.titles.get(task, '')} (mission {name})"
+        if mission.plan_file:
+            uri = folder.uri(mission.plan_file)
+            plan = await self._plans.document(uri)
+            for node in plan.tasks if plan else ():
+                if plan and node.id == task:
+                    lines = self._plans.lines(uri, plan.text)
+                    where = lines.range(node.span.start, node.span.end)
+                    return lsp.DiagnosticRelatedInformation(lsp.Location(uri, where), told)
+        if not takes_pages(client):
             return None
-        where = self._plans.lines(uri, plan.text).range(node.span.start, node.span.end)
-        title = mission.titles.get(task, node.title)
-        return lsp.DiagnosticRelatedInformation(
-            lsp.Location(uri, where), f"task {task}: {title} (mission {name})"
-        )
+        top = lsp.Range(lsp.Position(0, 0), lsp.Position(0, 0))
+        page = lsp.Location(uri_of(name, task), top)
+        return lsp.DiagnosticRelatedInformation(page, told)
 
     def _is_current(self, uri: str, text: str) -> bool:
         """Whether an open document still has the text that was looked at."""
