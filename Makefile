@@ -7,7 +7,7 @@ RUST := core/tool-server
 RUST_SOURCES := $(shell find $(RUST)/src -name '*.rs' 2>/dev/null) $(RUST)/Cargo.toml $(RUST)/Cargo.lock $(RUST)/build_hook.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-editors check setup soak bench lock format clean help test-vscode check-vscode
+.PHONY: demo test test-editors test-agents check setup soak bench lock format clean help test-vscode check-vscode
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,10 @@ test: setup ## Run the tests
 test-editors: setup ## Use Neovim, Emacs and Helix as a person would, set up as docs/editors says
 	@tests/real_editors/setup.sh build/editors
 	@$(BIN)/pytest tests/real_editors/session.py --timeout 300 -rs
+
+test-agents: setup ## Use a real small model, on loopback
+	@tests/agents/setup.sh build/agents
+	@TEST_AGENTS=build/agents $(BIN)/pytest tests/agents/small_model.py --timeout 600 -rs
 
 soak: setup ## Run the long forms of the tests
 	@$(BIN)/pytest -m soak --timeout 3600 --hypothesis-profile exploring
