@@ -88,7 +88,7 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     actions.add(SourceActions(session, plans).code_actions)
     actions.add(review.code_actions)
     actions.register()
-    _register_lifecycle(server, session, commands, plans)
+    _register_lifecycle(server, session, commands, plans, findings)
     _register_documents(server, session, plans, review, findings)
 
     @server.feature(lsp.TEXT_DOCUMENT_CODE_LENS)
@@ -112,7 +112,11 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
 
 
 def _register_lifecycle(
-    server: HardenedServer, session: EditorSession, commands: Commands, plans: PlanFiles
+    server: HardenedServer,
+    session: EditorSession,
+    commands: Commands,
+    plans: PlanFiles,
+    findings: Findings,
 ) -> None:
     async def look(folders: Iterable[Folder]) -> None:
         for folder in folders:
@@ -137,7 +141,9 @@ def _register_lifecycle(
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     async def folders_changed(params: lsp.DidChangeWorkspaceFoldersParams) -> None:
-        await look(session.change_folders(params.event))
+        opened = session.change_folders(params.event)
+        findings.folders_changed()
+        await look(opened)
 
 
 def _register_documents(

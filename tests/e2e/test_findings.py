@@ -61,6 +61,16 @@ async def test_findings_stand_where_they_were_made(editor: FakeEditor) -> None:
     await editor.until(lambda: not shown(editor, BASKET))
 
 
+async def test_findings_go_with_their_folder(editor: FakeEditor) -> None:
+    await editor.execute("/task", "check in shop/prices.py", {"wait": True})
+    await editor.until(lambda: shown(editor, PRICES))
+    folder = lsp.WorkspaceFolder(editor.root.as_uri(), editor.root.name)
+    event = lsp.WorkspaceFoldersChangeEvent(added=[], removed=[folder])
+    params = lsp.DidChangeWorkspaceFoldersParams(event)
+    editor.client.workspace_did_change_workspace_folders(params)
+    await editor.until(lambda: not shown(editor, PRICES))
+
+
 async def test_findings_go_with_what_they_were_about(editor: FakeEditor) -> None:
     await editor.execute("/task", "check in shop/prices.py", {"wait": True})
     found = await editor.until(lambda: shown(editor, PRICES))

@@ -58,6 +58,7 @@ class _Mission(Struct):
     dry_run: bool
     titles: dict[str, str] = field(default_factory=dict)
     failed: dict[str, Receipt] = field(default_factory=dict)
+    ended: bool = False
 
 
 class _Finding(Struct, frozen=True):
@@ -67,8 +68,9 @@ class _Finding(Struct, frozen=True):
 
 
 class _Shown(Struct):
-    """The diagnostics of a file, by mission, and the text that they are about."""
+    """The diagnostics of a file, by mission, and the URI and the text that they are about."""
 
+    uri: str
     text: int
     found: dict[str, list[lsp.Diagnostic]] = field(default_factory=dict)
 
@@ -80,7 +82,7 @@ class Findings:
         self._session = session
         self._plans = plans
         self._missions: dict[str, _Mission] = {}
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[tuple[Path, str], _Shown] = {}  # by folder and path
         self._showing: set[asyncio.Task[None]] = set()
 
     def stepped(self, root: Path, event: AnyEvent) -> None:
@@ -104,7 +106,7 @@ class Findings:
                 mission.failed.pop(event.task_id, None)
             case EditsApplied() | EditsReverted():
                 for change in event.changes:
-                    self._forget_file(root, change.path)
+                    self._forget(root, change.path)
             case MissionFinished() if mission is not None:
                 self._ended(event.mission_id, mission)
             case MissionUndone():
@@ -114,14 +116,20 @@ class Findings:
 
     def changed(self, uri: str) -> None:
         """An open document has another text: what was found in it counts no more."""
-        if self._shown.pop(uri, None) is not None:
-            self._publish(uri)
+        if self._shown and (place := self._session.place(uri)) is not None:
+            self._forget(place[0].root, place[1])
 
     def opened(self, uri: str) -> None:
         """A document was opened, perhaps with another text than the one on disk."""
-        shown, document = self._shown.get(uri), self._session.server.workspace.text_documents
-        if shown is not None and shown.text != hash(document[unquote(uri)].source):
+        place = self._session.place(uri) if self._shown else None
+        shown = self._shown.get((place[0].root, place[1])) if place else None
+        text = self._session.server.workspace.text_documents[unquote(uri)].source
+        if shown is not None and shown.text != hash(text):
             self.changed(uri)
+
+    def folders_changed(self) -> None:
+        """The editor closed folders, perhaps: what was found in those is shown no more."""
+        self._clear(lambda _, mission: mission.root not in self._session.folders)
 
     def _ended(self, name: str, mission: _Mission) -> None:
         found = [
@@ -147,25 +155,28 @@ class Findings:
             }
         except OrchestratorError as error:
             log.info("what checks found in mission %s is not shown: %s", name, error)
+            self._missions.pop(name, None)
             return
-        if name not in self._missions:  # its place was taken meanwhile
+        if self._missions.get(name) is not mission:  # its place was taken meanwhile
             return
-        touched: dict[str, None] = {}
+        mission.ended = True
+        touched: dict[tuple[Path, str], None] = {}
         for each, place in zip(found, places, strict=True):
             uri = folder.uri(each.at.path)
             if place is None or not self._is_current(uri, place.text):
                 continue
             if self._plans.place(uri) is not None or each.at.path in SETTINGS_FILES:
                 continue  # those have diagnostics of their own
-            text = hash(place.text)
-            shown = self._shown.get(uri)
+            text, key = hash(place.text), (mission.root, each.at.path)
+            shown = self._shown.get(key)
             if shown is None or shown.text != text:
-                shown = self._shown[uri] = _Shown(text)
+                shown = self._shown[key] = _Shown(uri, text)
             told = self._diagnostic(each, place, about[each.task], f"{each.task} of mission {name}")
             shown.found.setdefault(name, []).append(told)
-            touched[uri] = None
-        for uri in touched:
-            self._publish(uri)
+            touched[key] = None
+        for key in touched:
+            self._publish(self._shown[key])
+        self._drop_unseen()
 
     def _diagnostic(
         self,
@@ -222,34 +233,41 @@ class Findings:
         from orchestrator_core.agents.path_globs import matches_path  # noqa: PLC0415 - see app
 
         globs = list(globs)
-        for uri in list(self._shown):
-            place = self._session.place(uri)
-            if place and place[0].root == root and any(matches_path(g, place[1]) for g in globs):
-                self.changed(uri)
+        for there, path in list(self._shown):
+            if there == root and any(matches_path(glob, path) for glob in globs):
+                self._forget(root, path)
 
-    def _forget_file(self, root: Path, path: str) -> None:
-        folder = self._session.folders.get(root)
-        if folder is not None:
-            self.changed(folder.uri(path))
+    def _forget(self, root: Path, path: str) -> None:
+        """What was found in a file counts no more."""
+        shown = self._shown.pop((root, path), None)
+        if shown is not None:
+            shown.found = {}
+            self._publish(shown)
+            self._drop_unseen()
 
-    def _clear(self, ended: Callable[[str, _Mission], bool]) -> None:
+    def _clear(self, over: Callable[[str, _Mission], bool]) -> None:
         """Forget some missions, and what is shown of them."""
-        gone = {name for name, mission in self._missions.items() if ended(name, mission)}
+        gone = {name for name, mission in self._missions.items() if over(name, mission)}
         for name in gone:
             del self._missions[name]
-        for uri, shown in list(self._shown.items()):
+        for key, shown in list(self._shown.items()):
             if gone & shown.found.keys():
-                for name in gone:
-                    shown.found.pop(name, None)
+                shown.found = {name: told for name, told in shown.found.items() if name not in gone}
                 if not shown.found:
-                    del self._shown[uri]
-                self._publish(uri)
+                    del self._shown[key]
+                self._publish(shown)
 
-    def _publish(self, uri: str) -> None:
-        shown = self._shown.get(uri)
-        found = [each for told in shown.found.values() for each in told] if shown else []
+    def _drop_unseen(self) -> None:
+        """Forget the missions that have ended and of which nothing is shown."""
+        seen = {name for shown in self._shown.values() for name in shown.found}
+        for name in [name for name, each in self._missions.items() if each.ended]:
+            if name not in seen:
+                del self._missions[name]
+
+    def _publish(self, shown: _Shown) -> None:
+        found = [each for told in shown.found.values() for each in told]
         self._session.server.text_document_publish_diagnostics(
-            lsp.PublishDiagnosticsParams(uri, found)
+            lsp.PublishDiagnosticsParams(shown.uri, found)
         )
 
     @property
