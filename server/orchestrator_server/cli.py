@@ -7,6 +7,7 @@ language server's start-up is counted in milliseconds.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["serve"]:
+        # The types of the LSP come first, out of the garbage collector's sight: its full pass over
+        # them while the rest is imported would take as long as all the rest.
+        import pygls.lsp.server  # noqa: F401 # pyright: ignore[reportUnusedImport]
+
+        gc.freeze()
         # Editors append flags of their own (--stdio, --clientProcessId=…): all are accepted.
         from orchestrator_server.app import serve
         from orchestrator_server.lifecycle import leave

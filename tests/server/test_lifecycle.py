@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -255,6 +256,26 @@ def read_all(fd: int) -> list[Any]:
     with os.fdopen(fd, "rb") as file:
         bodies = file.read().split(b"Content-Length: ")[1:]
     return [json.loads(body.partition(b"\r\n\r\n")[2]) for body in bodies]
+
+
+def test_the_collector_passes_the_types_of_the_lsp_over_while_the_rest_is_imported() -> None:
+    body = """
+        import gc, os, sys
+        from orchestrator_server import cli
+
+        class Watch:
+            def find_spec(self, name, path=None, target=None):
+                if name == "orchestrator_server.app":
+                    os.write(1, b"%d %d" % (gc.get_freeze_count(), gc.isenabled()))
+                    os._exit(0)
+
+        sys.meta_path.insert(0, Watch())
+        cli.main(["serve"])
+    """
+    told = subprocess.check_output([sys.executable, "-c", textwrap.dedent(body)], text=True)
+    frozen, enabled = map(int, told.split())
+    assert frozen > 20_000
+    assert enabled
 
 
 def test_a_server_that_has_ended_is_forgotten() -> None:
