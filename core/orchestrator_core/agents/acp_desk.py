@@ -191,6 +191,7 @@ class AcpDesk(RoleDesk):
         work: Callable[[Talk], Awaitable[T]],
         *,
         prompt: str = "",
+        changing: Callable[[str], bool] = lambda _: False,
     ) -> T:
         """Have something done with a session whose copy holds the texts of a draft.
 
@@ -200,6 +201,7 @@ class AcpDesk(RoleDesk):
             rights: what the agent may do.
             work: does it; begins again from the start if the agent fails in passing.
             prompt: the role's usual prompt, where that is another than for models.
+            changing: which files it is about to change.
 
         Raises:
             AgentError: it did not go well; the message says why, and how often it was tried.
@@ -208,34 +210,24 @@ class AcpDesk(RoleDesk):
         waits = self._backoff()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._once(role, draft, rights, work, prompt=prompt)
+                with await self._engine.concurrency.acquire(ROLE, model=self.agent_name) as token:
+                    try:
+                        async with self._sessions.session(role) as session:
+                            talk = await self._begin(session, role, draft, rights, prompt)
+                            await self.pool.submit(session.tree.remember, changing)
+                            return await work(talk)
+                    except ModelFault:
+                        raise
+                    except OrchestratorError:
+                        if not token.released:
+                            token.release(None)  # the agent is well: it is the task that failed
+                        raise
             except (ModelFault, CircuitOpen) as error:
                 if attempt == ATTEMPTS:
                     raise AgentError(f"{error} (tried {ATTEMPTS} times)") from error
                 log.info("attempt %d did not count: %s", attempt, error)
             await asyncio.sleep(waits.next_s())
         raise AssertionError("the last attempt returns or raises")
-
-    async def _once(
-        self,
-        role: Role,
-        draft: Draft,
-        rights: Rights,
-        work: Callable[[Talk], Awaitable[T]],
-        *,
-        prompt: str,
-    ) -> T:
-        with await self._engine.concurrency.acquire(ROLE, model=self.agent_name) as token:
-            try:
-                async with self._sessions.session(role) as session:
-                    talk = await self._begin(session, role, draft, rights, prompt)
-                    return await work(talk)
-            except ModelFault:
-                raise
-            except OrchestratorError:
-                if not token.released:
-                    token.release(None)  # the agent is well: it is the task that failed
-                raise
 
     async def _begin(
         self, session: Session, role: Role, draft: Draft, rights: Rights, prompt: str

@@ -1,16 +1,18 @@
 """Planner, Worker and Reviewer, each a session of an agent on a copy of the workspace.
 
-What a Worker changed in its copy becomes the task's draft; what is no text is left out and told.
-What the other roles change is dropped with their copy.
+What a Worker changed in its copy becomes the task's draft (:mod:`~agents.acp_draft`); what the
+other roles change is dropped with their copy.
 """
 
 from __future__ import annotations
 
-import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator_core.agents import role_talk
-from orchestrator_core.errors import AgentError, PermissionDenied, StaleEdit, UnreadableText
+from orchestrator_core.agents.acp_draft import bring_in
+from orchestrator_core.agents.path_globs import matches_path
+from orchestrator_core.errors import AgentError, PermissionDenied
 from orchestrator_core.mission.agent import Outcome
 from orchestrator_core.workspace.draft import Draft
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.agents.acp_desk import AcpDesk, Talk
     from orchestrator_core.agents.acp_place import Place
-    from orchestrator_core.agents.acp_worktree import TreeChanges, WorkTree
+    from orchestrator_core.agents.acp_worktree import TreeChanges
     from orchestrator_core.agents.untrusted import Marker
     from orchestrator_core.errors import TaskTextError
     from orchestrator_core.mission.agent import MissionRequest, TaskContext
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 _TRIES = 2
 """A Worker that changed what it must not may take that back once."""
 
-_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _SHOWN = 10
 
 
@@ -106,7 +107,9 @@ class AcpWorker:
                 changes = await self._changes(talk.place)
                 problems = await _problems(talk.place, changes)
                 if not problems:
-                    notes = await desk.pool.submit(_bring_in, context.draft, talk.place, changes)
+                    notes = await desk.pool.submit(
+                        bring_in, context.draft, talk.place.tree, changes
+                    )
                     worked = f"{talk.agent} worked on a copy, {await desk.in_force()}"
                     return said, [*talk.place.refusals, *notes, worked]
                 told = "\n".join(f"- {problem}" for problem in problems)
@@ -114,7 +117,10 @@ class AcpWorker:
             raise AgentError(f"{desk.agent_name} changed what it must not: {'; '.join(problems)}")
 
         with budget.agent():
-            return await desk.use("worker", context.draft, rights, work, prompt="agent")
+            changing = partial(_may_change, task)
+            return await desk.use(
+                "worker", context.draft, rights, work, prompt="agent", changing=changing
+            )
 
     async def _changes(self, place: Place) -> TreeChanges:
         listed = await self._desk.listed(place)
@@ -146,6 +152,11 @@ class AcpCritic:
         return await desk.use("reviewer", context.draft, rights, work)
 
 
+def _may_change(task: Task, path: str) -> bool:
+    """Whether a task names a file as one that it may change."""
+    return not task.files or any(matches_path(glob, path) for glob in task.files)
+
+
 async def _problems(place: Place, changes: TreeChanges) -> list[str]:
     """Which of an agent's changes are not allowed, and why."""
     problems = [f"{path} is no regular file of the copy" for path in changes.refused]
@@ -156,38 +167,3 @@ async def _problems(place: Place, changes: TreeChanges) -> list[str]:
             problems.append(str(error))
     more = len(problems) - _SHOWN
     return [*problems[:_SHOWN], f"and {more} more"] if more > 0 else problems
-
-
-def _bring_in(draft: Draft, place: Place, changes: TreeChanges) -> list[str]:
-    """Make an agent's changes the draft's; answer what was left out. Blocks on the disk.
-
-    Raises:
-        StaleEdit: a file is no longer what was copied.
-    """
-    tree, notes, known = place.tree, list[str](), draft.documents().keys()
-    if tree.has(".opencode"):
-        notes.append("not kept: .opencode, by which agents are ruled")
-    for path in changes.written:
-        try:
-            data, mode = tree.read(path)
-            draft.restore(path, data, _new_mode(tree, path, mode))
-        except (OSError, UnreadableText) as error:
-            notes.append(f"not kept: {error}")
-    for path in changes.deleted:
-        try:
-            draft.delete(path)
-        except UnreadableText as error:
-            notes.append(f"not kept: {error}")
-    for change in draft.changes():
-        before = change.before.sha256 if change.before else None
-        if change.path not in known and before != tree.sha256_before(change.path):
-            raise StaleEdit(change.path)
-    return notes
-
-
-def _new_mode(tree: WorkTree, path: str, mode: int) -> int | None:
-    """The permission bits that a file is to get; None where nothing is to be done about them."""
-    before = tree.mode_before(path)
-    if before is None:
-        return mode if mode & _EXECUTABLE else None
-    return mode if (mode ^ before) & _EXECUTABLE else None

@@ -27,8 +27,9 @@ from orchestrator_core.workspace.scratch import installed
 from orchestrator_core.workspace.text_file import Signature, sha256, signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+REMEMBERED_BYTES = 16 * 2**20
 _GIT = ".git"
 
 
@@ -75,6 +76,7 @@ class WorkTree:
         self._real = os.path.realpath(path)
         self._base: dict[str, _Copied] = {}
         self._links: set[str] = set()
+        self._remembered: dict[str, bytes] = {}
         self._abandoned = False
 
     def abandon(self) -> None:
@@ -113,7 +115,23 @@ class WorkTree:
         for path, data in given.items():
             base[path] = self._write(path, data, mode_of(root / path))
         self._base = base
+        self._remembered = {}
         self._links = self._link_installed(root) if link else set()
+
+    def remember(self, wanted: Callable[[str], bool]) -> None:
+        """Keep what some files hold, as long as that is not too much in all.
+
+        Who changes them while others do so as well can then be merged with these.
+        """
+        left = REMEMBERED_BYTES
+        for path, known in self._base.items():
+            if known.here.size_bytes <= left and known.sha256 and wanted(path):
+                self._remembered[path] = self.read(path)[0]
+                left -= known.here.size_bytes
+
+    def remembered(self, path: str) -> bytes | None:
+        """What a file held; None if that is not known."""
+        return self._remembered.get(path)
 
     @property
     def links(self) -> frozenset[str]:

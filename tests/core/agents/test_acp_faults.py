@@ -297,20 +297,29 @@ async def test_what_is_no_text_is_left_out_and_told(with_agent: WithAgent, proje
     assert any("bin.dat is binary" in note for note in report.tasks[0].notes)
 
 
-async def test_a_file_that_changed_meanwhile_has_the_task_done_anew(
-    with_agent: WithAgent, project: Path
+@pytest.mark.parametrize(
+    ("theirs", "after", "tries"),
+    [
+        ("# Theirs.\n" + BEFORE, "# Theirs.\n" + GREET, 1),
+        (BEFORE + "\n\ntheirs = 1\n", GREET + "\n\ntheirs = 1\n", 2),
+    ],
+    ids=["elsewhere", "in the same place"],
+)
+async def test_what_others_change_meanwhile_is_merged_or_has_the_task_done_anew(
+    with_agent: WithAgent, project: Path, theirs: str, after: str, tries: int
 ) -> None:
     wait = [{"pause": "edited"}, write("app.py", GREET), say("done")]
-    theirs = "# Theirs.\n" + BEFORE
-    again = [write("app.py", "# Theirs.\n" + GREET), say("done")]
+    again = [write("app.py", GREET + "\n\ntheirs = 1\n"), say("done")]
     async with with_agent(*working(wait, again), review=False) as (engine, script):
         running = asyncio.create_task(run(engine))
         await asyncio.to_thread(script.wait_for, "pause")
         (project / "app.py").write_text(theirs)
         script.release("edited")
         report = await running
+        prompts = [p for p in script.prompts if p["what"] == "prompt"]
     assert report.status is MissionStatus.DONE, report.reason
-    assert (project / "app.py").read_text() == "# Theirs.\n" + GREET
+    assert (project / "app.py").read_text() == after
+    assert len(prompts) == tries
 
 
 class Person:
