@@ -278,13 +278,10 @@ class Services:
             if mission.status is MissionStatus.RUNNING and mission.mission_id not in running
         ]
 
-    def reviewable(self, mission_id: str = "") -> dict[str, tuple[AnyEvent, ...]]:
-        """The events of each mission that has ended and may be reviewed, the newest first.
-
-        With an id, those of that mission. Blocks on the disk.
-        """
+    def reviewable(self) -> dict[str, tuple[AnyEvent, ...]]:
+        """The events of each mission that can be reviewed, the newest first. Blocks on the disk."""
         ids = reviewable(self._journal.missions(), self.engine.now())
-        return {each: self._journal.events(each) for each in ids if mission_id in ("", each)}
+        return {each: self._journal.events(each) for each in ids}
 
     def owner(self) -> int | None:
         """The live process that works on the workspace. Blocks on the disk."""

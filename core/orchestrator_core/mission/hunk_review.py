@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from orchestrator_core.errors import EditRefused, RequestError, StaleEdit, WorkspaceError
-from orchestrator_core.events import HunksSettled, MissionPlanned, TaskDivided
+from orchestrator_core.events import (
+    EditsApplied,
+    EditsIntended,
+    EditsReverted,
+    HunksSettled,
+    MissionAccepted,
+    MissionPlanned,
+    TaskDivided,
+    TaskStarted,
+)
 from orchestrator_core.mission.hunk_settlement import PendingHunk, Settling, pending
 from orchestrator_core.mission.hunks import follow, names, steps_of
 from orchestrator_core.mission.restore import remove_made_folders
@@ -34,7 +43,7 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.hunks import FileHunks
     from orchestrator_core.mission.summaries import MissionSummary
 
-    Read = Callable[[str], Mapping[str, Sequence[AnyEvent]]]
+    Read = Callable[[], Mapping[str, Sequence[AnyEvent]]]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +51,12 @@ PENDING_S = 3 * 86_400.0
 """What nobody has settled for so long after its mission ended counts as accepted."""
 
 _REVIEWABLE = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
+_TELLING = (
+    *(MissionAccepted, MissionPlanned, TaskDivided, TaskStarted),
+    *(EditsIntended, EditsApplied, EditsReverted, HunksSettled),
+)
+"""The events that a review is told from: the others of a large mission need not be kept."""
+
 _ATTEMPTS = 3
 _FILES_KEPT = 64
 
@@ -53,7 +68,7 @@ class SettleReport(Struct, frozen=True):
         hunks: how many were settled.
         files: whose hunks they were.
         unsettled: what could not be taken back, each as ``path: why``.
-        left: how many are pending still, of the missions concerned.
+        left: how many of what was asked for, the file or the mission, are pending still.
     """
 
     accepted: bool
@@ -77,7 +92,8 @@ class _Mission:
 
     def __init__(self, events: Sequence[AnyEvent]) -> None:
         self.id = events[0].mission_id
-        self.events = events
+        self.sequence = events[-1].sequence
+        self.events = [event for event in events if isinstance(event, _TELLING)]
         self.steps = steps_of(events)
         self.names = names(self.steps)
         self.titles: dict[str, str] = {}
@@ -92,8 +108,8 @@ class HunkReview:
 
     Args:
         engine: what missions run on.
-        read: the events of missions that have ended, by id, the newest mission first; with an id
-            those of that one. Called in the pool.
+        read: the events of the missions that can be reviewed, by id, the newest first. Called in
+            the pool.
         open_journal: becomes the one that writes to the journal.
 
     Attributes:
@@ -114,12 +130,13 @@ class HunkReview:
         self._missions: dict[str, _Mission] | None = None
         self._followed: OrderedDict[tuple[str, str], list[FileHunks]] = OrderedDict()
         self._kept = threading.Lock()
+        self._owned = False
 
     def forget(self) -> None:
-        """A mission ended or was undone, or the journal has changed: read it the next time."""
-        self.generation += 1
-        self._missions = None
+        """A mission began, ended or was undone: read the journal the next time."""
         with self._kept:
+            self._missions = None
+            self.generation += 1
             self._followed.clear()
         self.on_changed()
 
@@ -134,13 +151,14 @@ class HunkReview:
             ContentsUnavailable: the texts that they are told from cannot be read.
             JournalError: the journal cannot be read.
         """
-        if self._missions is not None and path and not self._concerned(mission_id, path):
+        if path and not self.concerns(path):
             return []
         return await self._engine.pool.submit(self._pending, mission_id, path)
 
     def concerns(self, path: str) -> bool:
         """Whether a file may have pending hunks; where that is not known yet, it may."""
-        return self._missions is None or bool(self._concerned("", path))
+        known = self._missions
+        return known is None or bool(self._concerned(known.values(), "", path))
 
     async def standing(self, path: str) -> tuple[str, list[PendingHunk]]:
         """What a file holds now, and the pending hunks in just this text; see :meth:`pending`."""
@@ -178,23 +196,28 @@ class HunkReview:
         """
         async with self.lock:
             missions = await self._chosen(mission_id, path, hunk)
-            await self._open_journal()
+            await self._own()
             settled: list[Settlement] = []
             unsettled: list[str] = []
-            try:
-                for mission in missions:  # the newest first: it may stand on the others
-                    settled += await self._settle_all(mission, path, hunk, accept=accept)
-                    unsettled += settled[-1].unsettled
-            finally:
-                self.forget()
-        left = sum([len(await self.pending(mission_id=mission)) for mission in missions])
+            for mission in missions:  # the newest first: it may stand on the others
+                settled += await self._settle_all(mission, path, hunk, accept=accept)
+                unsettled += settled[-1].unsettled
+        left = [await self.pending(mission_id=mission, path=path) for mission in missions]
         return SettleReport(
             accepted=accept,
             hunks=sum(each.hunks for each in settled),
             files=tuple(file.path for each in settled for file in each.files),
             unsettled=tuple(unsettled),
-            left=left,
+            left=sum(map(len, left)),
         )
+
+    async def _own(self) -> None:
+        """Become the one that writes; until then, others may have settled something."""
+        await self._open_journal()
+        if not self._owned:
+            self._owned = True
+            self.forget()
+            await self._engine.pool.submit(self._known)
 
     async def _chosen(self, mission_id: str, path: str, hunk: str) -> list[str]:
         """The missions that a request is about, the newest first.
@@ -249,7 +272,7 @@ class HunkReview:
         engine = self._engine
         event = HunksSettled(
             mission_id=mission.id,
-            sequence=mission.events[-1].sequence + 1,
+            sequence=mission.sequence + 1,
             at=engine.now(),
             accepted=accept,
             files=plan.files,
@@ -257,6 +280,12 @@ class HunkReview:
         )
         engine.listener.on_event(event)
         await engine.record(event)
+        settled = await engine.pool.submit(_Mission, [*mission.events, event])
+        with self._kept:
+            self.generation += 1
+            if self._missions is not None:
+                self._missions[mission.id] = settled
+        self.on_changed()
         if not accept:
             made = {file.path for file in plan.files if file.whole}
             await engine.pool.submit(remove_made_folders, engine.workspace, mission.events, made)
@@ -264,32 +293,38 @@ class HunkReview:
     def _plan(
         self, mission_id: str, path: str, hunk: str, accept: bool
     ) -> tuple[_Mission, Settlement]:
-        """Plan to settle hunks of a mission as the journal and the files are now."""
-        if (events := self._read(mission_id).get(mission_id)) is None:
+        """Plan to settle hunks of a mission as the files are now."""
+        if (mission := self._known().get(mission_id)) is None:
             raise RequestError(f"mission {mission_id} cannot be reviewed any more")
-        mission = _Mission(events)
         engine = self._engine
         settling = Settling(engine.workspace, engine.contents.get_all, accept=accept)
         for file in self._files(mission, path):
             settling.take(file, hunk)
         return mission, settling.plan()
 
-    def _concerned(self, mission_id: str, path: str) -> list[_Mission]:
-        """The missions that may have hunks."""
+    def _concerned(
+        self, missions: Iterable[_Mission], mission_id: str, path: str
+    ) -> list[_Mission]:
+        """Those that may have hunks."""
         return [
             mission
-            for mission in (self._missions or {}).values()
+            for mission in missions
             if mission_id in ("", mission.id) and (not path or path in mission.names)
         ]
 
-    def _pending(self, mission_id: str, path: str) -> list[PendingHunk]:
-        if self._missions is None:
+    def _known(self) -> Mapping[str, _Mission]:
+        """The missions that can be reviewed. Blocks on the disk where they were forgotten."""
+        while (known := self._missions) is None:
             generation = self.generation
-            read = {name: _Mission(events) for name, events in self._read("").items()}
-            if generation == self.generation:
-                self._missions = read
+            known = {name: _Mission(events) for name, events in self._read().items()}
+            with self._kept:
+                if generation == self.generation:
+                    self._missions = known
+        return known
+
+    def _pending(self, mission_id: str, path: str) -> list[PendingHunk]:
         found: list[PendingHunk] = []
-        for mission in self._concerned(mission_id, path):
+        for mission in self._concerned(self._known().values(), mission_id, path):
             for file in self._files(mission, path):
                 with suppress(WorkspaceError):  # it is no text any more
                     document = self._engine.workspace.find(file.path)
@@ -305,7 +340,7 @@ class HunkReview:
 
     def _files(self, mission: _Mission, path: str) -> list[FileHunks]:
         """The files of a mission, followed to its end; with a path the one that is there."""
-        key = (f"{mission.id}.{mission.events[-1].sequence}", path)
+        key = (f"{mission.id}.{mission.sequence}", path)
         with self._kept:
             files = self._followed.get(key)
         if files is None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from orchestrator_core.workspace.edits import Change
 
 _CONTEXT = 3
+_NO_END = "\\ No newline at end of file"
 
 
 def unified(before: str | None, after: str | None, path: str, new_path: str = "") -> str:
@@ -26,7 +27,7 @@ def unified(before: str | None, after: str | None, path: str, new_path: str = ""
     renamed = bool(new_path) and new_path != path
     if before == after and not renamed:
         return ""
-    old, new = (text.split("\n") if text else [] for text in (before, after))
+    old, new = _split(before or ""), _split(after or "")
     parts = [f"rename from {path}\nrename to {new_path}\n"] if renamed else []
     if before != after:
         parts.append(f"--- {'/dev/null' if before is None else 'a/' + path}\n")
@@ -73,5 +74,11 @@ def _part(group: list[diff.Hunk], old: list[str], new: list[str]) -> Iterator[st
     yield from _lines(" ", old[start:end])
 
 
+def _split(text: str) -> list[str]:
+    *lines, rest = text.split("\n")  # other programs know no other ends of lines
+    return [f"{line}\n" for line in lines] + [rest] * bool(rest)
+
+
 def _lines(mark: str, lines: Iterable[str]) -> Iterator[str]:
-    return (f"{mark}{line}\n" for line in lines)
+    for line in lines:
+        yield mark + line if line.endswith("\n") else f"{mark}{line}\n{_NO_END}\n"

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.hunk_settlement import PendingHunk
     from orchestrator_server.text_document import LineIndex
 
+    Placed = tuple[PendingHunk, lsp.Range]
+
 ACCEPT, REJECT, DIFF = "/accept", "/reject", "/diff"
 
 
-def lenses(found: Sequence[PendingHunk], uri: str, lines: LineIndex) -> list[lsp.CodeLens]:
+def lenses(found: Sequence[Placed], uri: str) -> list[lsp.CodeLens]:
     """Accept, reject, and whose it is, above each hunk; all of the file's above the first line."""
     shown: list[lsp.CodeLens] = []
     if len(found) > 1:
@@ -24,8 +26,8 @@ def lenses(found: Sequence[PendingHunk], uri: str, lines: LineIndex) -> list[lsp
             lsp.CodeLens(top, _command(f"{title} all {len(found)} changes", command, None, uri))
             for title, command in (("Accept", ACCEPT), ("Reject", REJECT))
         )
-    for hunk in found:
-        place, about = where(hunk, lines), (hunk.mission, uri, hunk.hunk)
+    for hunk, place in found:
+        about = (hunk.mission, uri, hunk.hunk)
         shown += (
             lsp.CodeLens(place, _command(title, command, *about))
             for title, command in (
@@ -37,11 +39,9 @@ def lenses(found: Sequence[PendingHunk], uri: str, lines: LineIndex) -> list[lsp
     return shown
 
 
-def code_actions(
-    found: Sequence[PendingHunk], uri: str, lines: LineIndex, asked: lsp.Range
-) -> Iterator[lsp.CodeAction]:
+def code_actions(found: Sequence[Placed], uri: str, asked: lsp.Range) -> Iterator[lsp.CodeAction]:
     """The same for the hunks that a range touches, for editors that show no lenses."""
-    touched = [hunk for hunk in found if _touch(where(hunk, lines), asked)]
+    touched = [hunk for hunk, place in found if _touch(place, asked)]
     for hunk in touched:
         about, of = (hunk.mission, uri, hunk.hunk), f"{_what(hunk)} of {hunk.title}"
         yield _action(f"Accept{of}", ACCEPT, *about)

@@ -37,8 +37,7 @@ class _Known(NamedTuple):
 
     text: str
     generation: int
-    hunks: list[PendingHunk]
-    lines: LineIndex
+    hunks: list[tuple[PendingHunk, lsp.Range]]
 
 
 class ChangeReview:
@@ -79,7 +78,7 @@ class ChangeReview:
         """What can be done with each pending hunk of a document."""
         uri = params.text_document.uri
         known = await self._pending(uri)
-        return change_lenses.lenses(known.hunks, uri, known.lines) if known else []
+        return change_lenses.lenses(known.hunks, uri) if known else []
 
     async def code_actions(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
         """The same at a range."""
@@ -87,7 +86,7 @@ class ChangeReview:
         known = await self._pending(uri)
         if known is None:
             return []
-        return list(change_lenses.code_actions(known.hunks, uri, known.lines, params.range))
+        return list(change_lenses.code_actions(known.hunks, uri, params.range))
 
     def closed(self, uri: str) -> None:
         """A document was closed: forget it."""
@@ -186,9 +185,12 @@ class ChangeReview:
         except OrchestratorError as error:
             log.warning("what missions changed in %s is not known: %s", path, error)
             text, hunks = self._session.server.workspace.get_text_document(uri).source, []
-        known = self._known.get(uri)
-        lines = known.lines if known and known.text == text else self._lines(text)
-        self._known[uri] = _Known(text, generation, hunks, lines)
+        places = await asyncio.to_thread(self._placed, text, hunks)
+        self._known[uri] = _Known(text, generation, places)
+
+    def _placed(self, text: str, hunks: list[PendingHunk]) -> list[tuple[PendingHunk, lsp.Range]]:
+        lines = self._lines(text) if hunks else None
+        return [(hunk, change_lenses.where(hunk, lines)) for hunk in hunks if lines]
 
     def _lines(self, text: str) -> LineIndex:
         encoding = self._session.server.workspace.position_encoding

@@ -255,9 +255,9 @@ async def test_the_journal_is_read_once_for_all_who_ask(
     async with mission(root, {"T1": write("a.txt", NEW)}) as (engine, _):
         reads: list[str] = []
 
-        def reading(name: str) -> object:
-            reads.append(name)
-            return Services.reviewable(engine._services, name)
+        def reading() -> object:
+            reads.append("once")
+            return Services.reviewable(engine._services)
 
         monkeypatch.setattr(engine.review, "_read", reading)
         for line in range(5):
@@ -265,7 +265,11 @@ async def test_the_journal_is_read_once_for_all_who_ask(
             text, found = await engine.review.standing("a.txt")
             assert (text, len(found)) == (f"{line}\n{NEW}", 3)
         assert not engine.review.concerns("b.txt")
-        assert reads == [""]
+        await engine.review.settle(accept=True, path="a.txt")
+        settling = len(reads)
+        assert settling == 2  # again, once this process was the one that writes
+        assert await engine.review.pending(path="a.txt") == []
+        assert len(reads) == settling
 
 
 async def test_undo_knows_of_a_rejected_rename(root: Path) -> None:
