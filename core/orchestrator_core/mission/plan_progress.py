@@ -106,7 +106,7 @@ class PlanProgress:
                 return await self._pool.submit(self._service.publish, due)
             result = await self._pool.submit(self._service.merged, buffer.text, due)
             if result.text != buffer.text:
-                edits = diff_edits(buffer.text, result.text)
+                edits = await self._pool.submit(diff_edits, buffer.text, result.text)
                 change = Change(self._path, "modify", buffer, result.text, edits, bom=buffer.bom)
                 try:
                     async with self._engine.apply_lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import EditRefused, StaleEdit
@@ -43,7 +42,7 @@ async def write_plan(engine: Engine, text: str, archive: Path) -> tuple[Path, ..
             return tuple(kept)
         if before.text.strip():
             kept.append(await submit(archived, before.encode(), archive))
-        edits = await submit(partial(diff_edits, before.text, text))
+        edits = await submit(diff_edits, before.text, text)
         change = Change(path, "modify", before, text, edits, bom=before.bom)
         try:
             async with engine.apply_lock:
