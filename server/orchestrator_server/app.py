@@ -85,6 +85,7 @@ def build(log: ServerLog) -> tuple[HardenedServer, EditorSession]:
     review.register(server)
     actions = CodeActions(server)
     actions.add(requests.code_actions)
+    actions.add(findings.code_actions)
     actions.add(SourceActions(session, plans).code_actions)
     actions.add(review.code_actions)
     actions.register()

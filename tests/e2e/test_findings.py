@@ -30,6 +30,30 @@ def marked(editor: FakeEditor, path: str, where: lsp.Range) -> str:
     return text[lines.offset(where.start) : lines.offset(where.end)]
 
 
+async def actions_on(
+    editor: FakeEditor, path: str, found: lsp.Diagnostic
+) -> tuple[lsp.CodeAction, lsp.CodeAction]:
+    """The two quick fixes of a finding, by title."""
+    params = lsp.CodeActionParams(
+        lsp.TextDocumentIdentifier(editor.uri(path)),
+        found.range,
+        lsp.CodeActionContext([found], only=[lsp.CodeActionKind.QuickFix]),
+    )
+    offered: Any = await editor.client.text_document_code_action_async(params)
+    tied = [
+        action
+        for action in offered
+        if not action.disabled and [each.message for each in action.diagnostics] == [found.message]
+    ]
+    one, other = sorted(tied, key=lambda action: action.title.startswith("Show"))
+    return one, other
+
+
+async def run(editor: FakeEditor, action: lsp.CodeAction) -> None:
+    command: Any = action.command
+    await editor.execute(command.command, *command.arguments)
+
+
 @pytest.mark.parametrize("editor", EDITORS, indirect=True)
 async def test_findings_stand_where_they_were_made(editor: FakeEditor) -> None:
     (editor.root / ".opencode").mkdir()
@@ -57,6 +81,13 @@ async def test_findings_stand_where_they_were_made(editor: FakeEditor) -> None:
         assert found.related_information is None
         assert f"task T1 of mission {report['mission']}" in found.message
 
+    retry, record = await actions_on(editor, BASKET, found)
+    assert [retry.title, retry.kind] == ["Try T1 again", lsp.CodeActionKind.QuickFix]
+    assert record.title == f"Show what became of T1 of mission {report['mission']}"
+    await run(editor, retry)
+    await editor.until(lambda: editor.diagnostics.get(editor.uri(BASKET)) == [])
+    await editor.until(lambda: shown(editor, BASKET))
+
     editor.type(BASKET, text.replace("🍕", "🍕🍕"))
     await editor.until(lambda: not shown(editor, BASKET))
 
@@ -83,6 +114,12 @@ async def test_findings_go_with_what_they_were_about(editor: FakeEditor) -> None
     )
     assert "## T1: check in shop/prices.py" in page.text
 
+    editor.open(PRICES)  # as it is on disk: they stay
+    fix, record = await actions_on(editor, PRICES, os)
+    assert record.command is not None
+    assert record.command.command == "/show"
+    assert fix.title.startswith("Fix with orchestrator (F401 in this file)")
+
     editor.diagnostics.clear()
     await editor.execute("/task", "check in shop/prices.py", {"wait": True, "dryRun": True})
     assert editor.uri(PRICES) not in editor.diagnostics
@@ -91,7 +128,6 @@ async def test_findings_go_with_what_they_were_about(editor: FakeEditor) -> None
     assert await editor.until(lambda: editor.diagnostics.get(editor.uri(PRICES)) == [])
     await editor.until(lambda: len(shown(editor, PRICES)) == len(found))
 
-    editor.open(PRICES)  # as it is on disk
     report = await editor.execute("/task", "fix F401 in shop", {"wait": True})
     assert report["status"] == "done"
     await editor.until(lambda: not shown(editor, PRICES))

@@ -31,6 +31,7 @@ from orchestrator_core.events import (
     TaskStarted,
 )
 from orchestrator_server.features.documents import takes_pages, uri_of
+from orchestrator_server.features.finding_actions import ShownFinding, actions
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ class _Finding(Struct, frozen=True):
 
 
 class _Shown(Struct):
-    """The diagnostics of a file, by mission, and the URI and the text that they are about."""
+    """The findings of a file, by mission, and the URI and the text that they are about."""
 
     uri: str
     text: int
-    found: dict[str, list[lsp.Diagnostic]] = field(default_factory=dict)
+    found: dict[str, list[ShownFinding]] = field(default_factory=dict)
 
 
 class Findings:
@@ -127,6 +128,22 @@ class Findings:
         if shown is not None and shown.text != hash(text):
             self.changed(uri)
 
+    async def code_actions(self, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        """What can be done about the findings that a range touches."""
+        place = self._session.place(params.text_document.uri) if self._shown else None
+        shown = self._shown.get((place[0].root, place[1])) if place else None
+        if place is None or shown is None:
+            return []
+        return [
+            action
+            for name, told in shown.found.items()
+            for each in told
+            if _touch(each.diagnostic.range, params.range)
+            for action in actions(
+                each, name, self._missions[name].plan_file, place[0].root.as_uri()
+            )
+        ]
+
     def folders_changed(self) -> None:
         """The editor closed folders, perhaps: what was found in those is shown no more."""
         self._clear(lambda _, mission: mission.root not in self._session.folders)
@@ -172,7 +189,9 @@ class Findings:
             if shown is None or shown.text != text:
                 shown = self._shown[key] = _Shown(uri, text)
             told = self._diagnostic(each, place, about[each.task], f"{each.task} of mission {name}")
-            shown.found.setdefault(name, []).append(told)
+            shown.found.setdefault(name, []).append(
+                ShownFinding(told, each.task, applied=not each.at.sha256)
+            )
             touched[key] = None
         for key in touched:
             self._publish(self._shown[key])
@@ -265,7 +284,7 @@ class Findings:
                 del self._missions[name]
 
     def _publish(self, shown: _Shown) -> None:
-        found = [each for told in shown.found.values() for each in told]
+        found = [each.diagnostic for told in shown.found.values() for each in told]
         self._session.server.text_document_publish_diagnostics(
             lsp.PublishDiagnosticsParams(shown.uri, found)
         )
@@ -273,6 +292,10 @@ class Findings:
     @property
     def _encoding(self) -> lsp.PositionEncodingKind | str:
         return self._session.server.workspace.position_encoding or lsp.PositionEncodingKind.Utf16
+
+
+def _touch(one: lsp.Range, other: lsp.Range) -> bool:
+    return one.start.line <= other.end.line and other.start.line <= one.end.line
 
 
 def _again(old: _Mission, root: Path, event: MissionAccepted) -> bool:

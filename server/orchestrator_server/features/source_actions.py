@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from orchestrator_server.folder import Folder
 
 SOURCE = "orchestrator"
+CHECK = "check lint"
+"""The one check whose findings are about files as they are, with ruff's rules."""
 _MOST = 20
 _FRESH_S = 5.0
 _TITLE = 60
@@ -95,6 +97,8 @@ def _actions(
         )
 
     for found in _distinct(params.context.diagnostics):
+        if found.source == SOURCE and found.code != CHECK:
+            continue  # that is not in the file: see `finding_actions`
         tied: dict[str, Any] = {"kind": lsp.CodeActionKind.QuickFix, "diagnostics": [found]}
         rule, safe = _rule(found, path)
         if rule and safe is not False:
