@@ -135,6 +135,7 @@ class Orchestrator:
         )
         services.shutdown.register("backends", self._backends.close)
         self.review = HunkReview(services.engine, services.reviewable, services.open_journal)
+        services.when_forgotten(self.review.forgotten)
 
     @classmethod
     async def open(

@@ -55,7 +55,7 @@ from orchestrator_core.workspace.disk_applier import DiskApplier
 from orchestrator_core.workspace.documents import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from orchestrator_core.config import Settings
     from orchestrator_core.events import AnyEvent
@@ -282,6 +282,16 @@ class Services:
         """The events of each mission that can be reviewed, the newest first. Blocks on the disk."""
         ids = reviewable(self._journal.missions(), self.engine.now())
         return {each: self._journal.events(each) for each in ids}
+
+    def when_forgotten(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Have a listener told, in any thread, which missions were dropped from the journal."""
+        known = self._journal.on_forgotten
+
+        def forgotten(missions: Sequence[str]) -> None:
+            known(missions)
+            listener(missions)
+
+        self._journal.on_forgotten = forgotten
 
     def owner(self) -> int | None:
         """The live process that works on the workspace. Blocks on the disk."""

@@ -35,7 +35,7 @@ from orchestrator_core.records import MissionStatus
 from orchestrator_core.workspace.unified import diff_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
@@ -140,6 +140,14 @@ class HunkReview:
             self._followed.clear()
         self.on_changed()
 
+    def forgotten(self, missions: Collection[str]) -> None:
+        """Missions are not in the journal any more. From any thread."""
+        with self._kept:
+            self.generation += 1
+            for mission in missions:
+                if self._missions is not None:
+                    self._missions.pop(mission, None)
+
     async def pending(self, *, mission_id: str = "", path: str = "") -> list[PendingHunk]:
         """The hunks that nobody has settled, of the newest mission first.
 
@@ -158,7 +166,7 @@ class HunkReview:
     def concerns(self, path: str) -> bool:
         """Whether a file may have pending hunks; where that is not known yet, it may."""
         known = self._missions
-        return known is None or bool(self._concerned(known.values(), "", path))
+        return known is None or bool(self._concerned(list(known.values()), "", path))
 
     async def standing(self, path: str) -> tuple[str, list[PendingHunk]]:
         """What a file holds now, and the pending hunks in just this text; see :meth:`pending`."""
@@ -283,7 +291,7 @@ class HunkReview:
         settled = await engine.pool.submit(_Mission, [*mission.events, event])
         with self._kept:
             self.generation += 1
-            if self._missions is not None:
+            if self._missions is not None and mission.id in self._missions:
                 self._missions[mission.id] = settled
         self.on_changed()
         if not accept:
@@ -324,7 +332,8 @@ class HunkReview:
 
     def _pending(self, mission_id: str, path: str) -> list[PendingHunk]:
         found: list[PendingHunk] = []
-        for mission in self._concerned(self._known().values(), mission_id, path):
+        missions = list(self._known().values())
+        for mission in self._concerned(missions, mission_id, path):
             for file in self._files(mission, path):
                 with suppress(WorkspaceError):  # it is no text any more
                     document = self._engine.workspace.find(file.path)

@@ -286,6 +286,16 @@ async def test_undo_knows_of_a_rejected_rename(root: Path) -> None:
         assert tree(root) == before
 
 
+async def test_what_is_in_the_journal_no_more_cannot_be_settled(root: Path) -> None:
+    async with mission(root, {"T1": write("a.txt", NEW)}) as (engine, started):
+        assert len(await engine.review.pending()) == 3
+        await engine._services.engine.pool.submit(engine._services._journal.forget, [started])
+        assert await engine.review.pending() == []
+        with pytest.raises(RequestError):
+            await engine.review.settle(accept=True, mission_id=started)
+        assert await engine.status() == []
+
+
 async def test_what_runs_is_not_reviewed(root: Path) -> None:
     at_work, go_on = asyncio.Event(), asyncio.Event()
 
