@@ -161,12 +161,31 @@ async def test_what_is_not_offered(editor: FakeEditor) -> None:
     assert await source.actions(source.range("import os")) == {}
 
 
-class TestAnEditorThatCanAsk:
-    """``initializationOptions: {"input": true}``."""
+class TestAnEditorThatCanAskAndHasAModel:
+    """``initializationOptions: {"input": true, "languageModel": true}``."""
 
     @pytest.fixture
     def initialization_options(self) -> dict[str, Any]:
-        return {"input": True}
+        return {"input": True, "languageModel": True}
+
+    async def test_what_no_verb_does_goes_to_the_model(self, editor: FakeEditor) -> None:
+        source = Source(editor, '"🍕"; import os  # TODO: be quick\n')
+        found = source.found("PRICES[name]", "Type 🍕\nis not known", code=7, source="pyright")
+        offered = await source.actions(found.range, [found])
+        (fix,) = [action for action in offered.values() if action.kind == QUICK]
+        line = source.text[: source.text.index("PRICES[name]")].count("\n") + 1
+        told = f"In {PATH}, line {line}: fix what pyright reports: 7 Type 🍕 is not known"
+        options = {"folder": editor.root.as_uri()}
+        assert fix.command is not None
+        text, sent = list(fix.command.arguments or [])
+        assert (fix.command.command, text, _plain(sent)) == ("/task", told, options)
+
+        offered = await source.actions(source.range("be quick"))
+        todo = offered["Do this TODO with orchestrator: be quick"].command
+        assert todo is not None
+        assert next(iter(todo.arguments or [])) == (
+            f"In {PATH}, line 1: do what this comment asks for, and then remove the comment: be quick"
+        )
 
     async def test_the_text_of_a_task_is_asked_for(self, editor: FakeEditor) -> None:
         source = Source(editor)
