@@ -72,12 +72,16 @@ class Journal:
         self._order = threading.Lock()
         self._sequences: dict[str, int] = {}
         self._closed = False
+        # A connection for each direction: through one, a reader would wait for as long as events
+        # come, for the writer takes the lock again the moment that it has let go of it.
+        self._reading = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
         self._database_lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._owner_lock: OwnerLock | None = None
         self._writer: GroupWriter | None = None
         if read_only:
-            self._database = journal_file.open_for_reading(self._file)
+            self._reader = journal_file.open_for_reading(self._file)
             return
         _make_folder(folder)
         self._owner_lock = OwnerLock(folder / journal_file.LOCK_FILE)
@@ -85,7 +89,7 @@ class Journal:
             self._database = journal_file.open_for_writing(self._file)
             rows = self._select("SELECT mission, MAX(sequence) FROM events GROUP BY mission")
         except BaseException:
-            self._owner_lock.release()
+            self._close()
             raise
         self._sequences = dict(rows)
         self._writer = GroupWriter(self._database, self._database_lock, self._file)
@@ -227,7 +231,7 @@ class Journal:
         """
         for mission in missions:
             self._forget(mission)
-        self._select("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._change("PRAGMA wal_checkpoint(TRUNCATE);")
 
     def size_bytes(self) -> int:
         """What the journal takes on disk, apart from the write-ahead log.
@@ -251,14 +255,22 @@ class Journal:
                 return
             self._closed = True
         lost = self._writer.close() if self._writer is not None else 0
+        self._close()
+        if lost:
+            raise JournalError(f"{lost} events could not be written to {self._file}")
+
+    def _close(self) -> None:
+        """Close the connections, the one that tidies up last, and let go of the workspace."""
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
         with self._database_lock:
             if self._database is not None:
                 self._database.close()
                 self._database = None
         if self._owner_lock is not None:
             self._owner_lock.release()
-        if lost:
-            raise JournalError(f"{lost} events could not be written to {self._file}")
 
     def _flush_if_open(self) -> None:
         """Have a read see all that was appended before."""
@@ -266,24 +278,28 @@ class Journal:
             self.flush()
 
     def _select(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._database_lock:
-            if self._database is None and self._owner_lock is None and not self._closed:
-                self._database = journal_file.open_for_reading(self._file)
-            if self._database is None:
+        with self._reading:
+            if self._reader is None and not self._closed:
+                self._reader = journal_file.open_for_reading(self._file)
+            if self._reader is None:
                 return []
             try:
-                return self._database.execute(query, values).fetchall()
+                return self._reader.execute(query, values).fetchall()
             except sqlite3.Error as error:
                 raise journal_file.translated(error, self._file) from error
 
     def _forget(self, mission: str) -> None:
+        self._change("PRAGMA incremental_vacuum;", mission)
+
+    def _change(self, script: str, *forgotten: str) -> None:
+        """Drop missions, and run a script to its end: one step of a vacuum gives back one page."""
         with self._database_lock:
             if self._database is None or self._writer is None:
                 raise JournalError(f"the journal {self._file} is read-only here, or closed")
             try:
-                self._database.execute("DELETE FROM events WHERE mission = ?", (mission,))
-                # One step of it gives back one page; only a script is run to its end.
-                self._database.executescript("PRAGMA incremental_vacuum")
+                for mission in forgotten:
+                    self._database.execute("DELETE FROM events WHERE mission = ?", (mission,))
+                self._database.executescript(script)
             except sqlite3.Error as error:
                 raise journal_file.translated(error, self._file) from error
 

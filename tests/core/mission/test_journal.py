@@ -95,6 +95,15 @@ def test_events_come_back_in_order_numbered_by_mission(folder: Path) -> None:
         assert journal.events("none") == ()
 
 
+def test_reading_waits_for_no_group_that_is_being_written(folder: Path) -> None:
+    with Journal(folder) as journal, ThreadPoolExecutor(1) as reader:
+        journal.append(event())
+        journal.flush()
+        with journal._database_lock:  # as the writer has it, one group after the other
+            read = reader.submit(journal.events)
+            assert names(read.result(30)) == ["T1"]
+
+
 def test_events_from_many_threads_have_no_gaps(folder: Path) -> None:
     with Journal(folder) as journal, ThreadPoolExecutor(8) as pool:
         futures = list(pool.map(journal.append, [event() for _ in range(500)]))
