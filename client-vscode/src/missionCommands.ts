@@ -43,6 +43,8 @@ export function missionCommands({ server, book, changes }: Pick<Parts, "server" 
     }),
 
     "task.stop": onTask(({ mission }) => run("/stop", mission.id)),
+
+    showRecord: onMission((row) => run("/show", row.mission.id, ...(row.kind === "task" ? [row.task.id] : []))),
   };
 }
 
