@@ -20,6 +20,7 @@ export function fold(mission: Mission, event: MissionEvent): void {
       mission.text = event.text;
       mission.dryRun = event.dryRun ?? false;
       mission.planFile = event.planFile ?? "";
+      goOn(mission);
       break;
     case "planned":
       mission.title = event.plan.title;
@@ -89,6 +90,18 @@ export function fold(mission: Mission, event: MissionEvent): void {
       mission.status = "undone";
       mission.unrestored = event.unrestored ?? [];
       break;
+  }
+}
+
+/** A mission that its budget had stopped is accepted again: what was cancelled is to be done. */
+function goOn(mission: Mission): void {
+  mission.status = mission.tasks.size > 0 ? "running" : "planning";
+  mission.reason = "";
+  for (const task of mission.tasks.values()) {
+    if (task.state === "cancelled") {
+      task.state = "pending";
+      task.reason = "";
+    }
   }
 }
 

@@ -150,6 +150,15 @@ describe("a mission", () => {
     assert.deepEqual([...(book.get("m1")?.tasks.values() ?? [])].map((task) => task.state), ["cancelled", "cancelled"]);
   });
 
+  it("goes on when it is accepted again", () => {
+    const book = started();
+    tell(book, "m1", { kind: "taskFinished", taskId: "T1", state: "done" }, { kind: "done", status: "cancelled", reason: "the budget" });
+    tell(book, "m1", { kind: "accepted", text: "again" });
+    assert.equal(book.get("m1")?.status, "running");
+    assert.equal(book.get("m1")?.reason, "");
+    assert.deepEqual([...(book.get("m1")?.tasks.values() ?? [])].map((task) => task.state), ["done", "pending"]);
+  });
+
   it("can be undone", () => {
     const book = started();
     tell(book, "m1", { kind: "done", status: "done" }, { kind: "undone", unrestored: ["x"] });
