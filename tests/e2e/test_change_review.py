@@ -1,8 +1,10 @@
-"""What a mission changed is accepted and rejected by hunk in every editor, unsaved text and all."""
+"""What a mission changes is seen before, and accepted or rejected by hunk after, in every editor."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
 
 import pytest
 from lsprotocol import types as lsp
@@ -10,11 +12,10 @@ from pygls.exceptions import JsonRpcException
 
 from e2e.conftest import editor_session
 from fake_editor import EDITORS
+from orchestrator_server.edit_preview import annotates
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fake_editor import FakeEditor
 
 every_editor = pytest.mark.parametrize("editor", EDITORS, indirect=True)
@@ -28,6 +29,9 @@ kept = 2
 third = "old"
 """
 NEW = OLD.replace("old", "new")
+
+MENDING = r"replace /\bassertEquals\(/ -> assertEqual( in tests/**/*.py"
+TESTS = "tests/test_shop.py"
 
 
 class Reviewed:
@@ -83,10 +87,17 @@ def _hunk(command: lsp.Command) -> bool:
     return len(command.arguments or ()) == 3
 
 
+@pytest.fixture
+def initialization_options() -> dict[str, Any]:
+    """People who want to be asked before an edit is made, and to look at it after as well."""
+    return {"review": "before"}
+
+
 async def after_mission(editor: FakeEditor, unsaved: str = "") -> Reviewed:
     """The document, open, when the mission is over; ``unsaved`` is typed on top before."""
     (editor.root / FILE).write_text(OLD, "utf-8")
     editor.open(FILE, unsaved + OLD)
+    editor.choose = "Apply"
     report = await editor.execute("/task", TASK, {"wait": True})
     assert report["status"] == "done", report["reason"]
     assert editor.text(FILE) == unsaved + NEW
@@ -94,8 +105,12 @@ async def after_mission(editor: FakeEditor, unsaved: str = "") -> Reviewed:
 
 
 @every_editor
-async def test_hunks_are_settled_one_by_one_in_an_unsaved_buffer(editor: FakeEditor) -> None:
+async def test_an_edit_is_seen_before_and_each_hunk_settled_after(
+    editor: FakeEditor, tree: Any
+) -> None:
+    await is_discarded(editor, tree)
     reviewed = await after_mission(editor, "# typed 🍕, not saved\n")
+    is_asked_about(editor)
     first, second, third = NEW.splitlines()[::2]
     assert await reviewed.changes() == [first, second, third]
     titles = {lens.command.title for lens in await reviewed.lenses() if lens.command}
@@ -143,36 +158,69 @@ async def is_offered_and_shown(reviewed: Reviewed) -> None:
         await editor.until(lambda: any(m.message == told["diff"] for m in editor.messages))
 
 
-async def test_all_of_a_file_is_rejected_with_a_code_action(editor: FakeEditor) -> None:
-    reviewed = await after_mission(editor)
-    offered = await reviewed.actions(2)
-    assert "Accept all changes of the mission" in offered
-    await reviewed.run(offered["Reject all 3 changes of this file"])
-    assert reviewed.text == OLD
-    assert await reviewed.lenses() == []
-    with pytest.raises(JsonRpcException, match="nothing to undo"):
-        await editor.execute("/undo")
+async def is_discarded(editor: FakeEditor, tree: Any) -> None:
+    """An edit that the person does not want fails its task, and nothing is changed."""
+    before = tree()
+    editor.refuse = "every box was cleared" if annotates(editor.capabilities) else None
+    editor.choose = "Discard"
+    report = await editor.execute("/task", "replace /PRICES/ -> COSTS in shop", {"wait": True})
+    assert report["status"] == "failed"
+    assert "discarded by the person: nothing was changed" in report["tasks"][0]["reason"]
+    assert (report["filesChanged"], tree()) == ([], before)
+    editor.refuse = None
+    editor.edits.clear()
+    editor.questions.clear()
+
+
+def is_asked_about(editor: FakeEditor) -> None:
+    """Each part of the edit asks for consent, or the person was asked before."""
+    (params,) = editor.edits
+    annotations = params.edit.change_annotations or {}
+    if not annotates(editor.capabilities):
+        assert not annotations
+        assert [question.message for question in editor.questions] == [
+            f"orchestrator: {TASK} would change 1 file: {FILE}"
+        ]
+        editor.questions.clear()
+    else:
+        (annotation,) = annotations.values()
+        assert annotation.needs_confirmation
+        assert annotation.label == f"orchestrator: {TASK}"
+        for step in params.edit.document_changes or ():
+            assert isinstance(step, lsp.TextDocumentEdit)
+            assert all(isinstance(edit, lsp.AnnotatedTextEdit) for edit in step.edits)
+    assert editor.questions == []
 
 
 async def test_undo_leaves_a_rejected_change_alone(editor: FakeEditor) -> None:
     reviewed = await after_mission(editor)
     await reviewed.lens("Reject", 'third = "new"')
-    editor.type(FILE, reviewed.text.replace('third = "old"', 'third = "a new one"'))
+    editor.type(FILE, reviewed.text.replace('third = "old"', 'third = "mine"'))
+    editor.questions.clear()
     undone = await editor.execute("/undo")
     assert undone["unrestored"] == []
-    assert reviewed.text == OLD.replace('third = "old"', 'third = "a new one"')
+    assert reviewed.text == OLD.replace('third = "old"', 'third = "mine"')
+    # What the person asks for is not asked about.
+    assert editor.questions == []
+    assert not editor.edits[-1].edit.change_annotations
+
+    await editor.execute("/task", TASK, {"wait": True})
+    offered = await reviewed.actions(2)
+    assert "Accept all changes of the mission" in offered
+    await reviewed.run(offered["Reject all 2 changes of this file"])
+    assert reviewed.text == OLD.replace('third = "old"', 'third = "mine"')
+    assert await reviewed.lenses() == []
+    with pytest.raises(JsonRpcException, match="nothing to undo"):
+        await editor.execute("/undo")
 
 
 async def test_the_review_goes_on_after_a_restart(shop: Path, environment: dict[str, str]) -> None:
     async with editor_session("neovim-0.11.4", shop, environment) as editor:
         reviewed = await after_mission(editor)
+        assert editor.questions == []  # by default nobody is asked before
         await reviewed.lens("Reject", 'third = "new"')
-        (shop / FILE).write_text(reviewed.text, "utf-8")
-    async with editor_session("emacs-eglot-30.1", shop, environment) as editor:
-        editor.open(FILE)
-        reviewed = Reviewed(editor)
-        assert len(await reviewed.changes()) == 2
         await reviewed.lens("Accept", NEW.splitlines()[0])
+        (shop / FILE).write_text(reviewed.text, "utf-8")
     async with editor_session("helix-25.01.1", shop, environment) as editor:
         editor.open(FILE)
         reviewed = Reviewed(editor)
@@ -184,6 +232,7 @@ async def test_the_review_goes_on_after_a_restart(shop: Path, environment: dict[
 
 async def test_files_are_listed_and_taken_back(editor: FakeEditor, tree: Any) -> None:
     before = tree()
+    editor.choose = "Apply"
     await editor.execute("/task", "rename load -> read_all then format", {"wait": True})
     listed = await editor.execute("/hunks")
     assert {each["path"] for each in listed} >= {"shop/basket.py", "shop/prices.py"}
@@ -197,3 +246,61 @@ async def test_files_are_listed_and_taken_back(editor: FakeEditor, tree: Any) ->
     report = await editor.execute("/reject", one["mission"])
     assert (report["hunks"], report["left"]) == (len(listed), 0)
     assert tree() == before
+
+
+async def test_the_diff_is_shown_and_the_question_asked_again(
+    shop: Path, environment: dict[str, str]
+) -> None:
+    answers = ["Apply", "Show diff"]
+
+    def choose(_: object) -> None:
+        editor.choose = answers.pop()
+
+    options = {"review": "before"}
+    async with editor_session("neovim-0.11.4", shop, environment, options) as editor:
+        editor.asked = choose
+        report = await editor.execute("/task", MENDING, {"wait": True})
+        assert report["status"] == "done"
+        assert len(editor.questions) == 2
+        shown = Path(unquote(urlparse(editor.shown[-1]).path))
+        assert "+        self.assertEqual(" in shown.read_text("utf-8")
+    assert not shown.parent.exists()
+
+
+@pytest.mark.parametrize("editor", ["helix-25.01.1"], indirect=True)
+async def test_a_mission_is_stopped_while_the_person_is_asked(editor: FakeEditor) -> None:
+    before = editor.text(TESTS)
+    editor.choose = "Show diff"  # again and again
+    accepted = await editor.execute("/task", MENDING)
+    await editor.until(lambda: len(editor.questions) > 1)
+    assert (await editor.execute("/stop"))["stopped"] == [accepted["missionId"]]
+    done = await editor.event("done", accepted["missionId"])
+    assert done["status"] == "cancelled"
+    assert editor.text(TESTS) == before
+
+
+async def test_parts_that_the_person_left_out_are_not_taken_for_made(editor: FakeEditor) -> None:
+    """VS Code makes what is ticked in the preview, and says that it applied the edit."""
+    (editor.root / "one.txt").write_text("old\n", "utf-8")
+    (editor.root / "two.txt").write_text("old\n", "utf-8")
+    editor.open("one.txt")
+
+    def leave_out(edit: lsp.WorkspaceEdit) -> lsp.WorkspaceEdit:
+        steps = [
+            step
+            for step in edit.document_changes or ()
+            if isinstance(step, lsp.TextDocumentEdit)
+            and step.text_document.uri == editor.uri("one.txt")
+        ]
+        return lsp.WorkspaceEdit(document_changes=steps)
+
+    editor.preview = leave_out
+    report = await editor.execute("/task", "replace /old/ -> new in *.txt", {"wait": True})
+    assert report["status"] == "done", report["reason"]
+    assert (editor.text("one.txt"), editor.text("two.txt")) == ("new\n", "old\n")
+    editor.preview = lambda edit: edit
+    listed = await editor.execute("/hunks")
+    assert [each["path"] for each in listed] == ["one.txt"]
+    report = await editor.execute("/task", "replace /old/ -> newer in *.txt", {"wait": True})
+    assert report["filesChanged"] == ["two.txt"]
+    assert editor.text("two.txt") == "newer\n"

@@ -386,7 +386,7 @@ def check_some(
             assert same or f"{name}: " in told, (name, told)
 
 
-@few(max_examples=8)
+@few(max_examples=6)
 @given(trees, tasks)
 def test_accepting_all_changes_nothing_and_rejecting_all_restores_all(
     contents: Tree, work: list[list[Edit]]
@@ -394,7 +394,7 @@ def test_accepting_all_changes_nothing_and_rejecting_all_restores_all(
     check_all(contents, work)
 
 
-@few(max_examples=10)
+@few(max_examples=6)
 @given(trees, tasks, remarks, st.data())
 def test_any_order_of_settling_leaves_what_an_undo_needs(
     contents: Tree, work: list[list[Edit]], said: dict[int, Remark], data: st.DataObject
