@@ -15,7 +15,7 @@ from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from orchestrator_core.errors import EditRefused, StaleEdit
-from orchestrator_core.workspace.edits import Change, diff_edits
+from orchestrator_core.workspace.edits import Change, TextEdit, diff_edits
 from orchestrator_server.edit_preview import DISCARDED, EditorConsent, annotated, annotates
 from orchestrator_server.text_document import LineIndex
 
@@ -204,7 +204,7 @@ class EditorApplier:
         index = LineIndex(change.before.text, encoding)
         return [
             lsp.TextEdit(range=index.range(edit.start, edit.end), new_text=edit.new_text)
-            for edit in change.edits
+            for edit in _within_lines(change.before.text, change.edits)
         ]
 
     def _inverse(self, change: Change) -> Change:
@@ -212,6 +212,22 @@ class EditorApplier:
         assert change.before is not None
         now, text = self._workspace.read(change.path), change.before.text
         return Change(change.path, "modify", now, text, diff_edits(now.text, text), bom=now.bom)
+
+
+def _within_lines(text: str, edits: Sequence[TextEdit]) -> Sequence[TextEdit]:
+    """The same edits, with no insertion behind the last line end.
+
+    Some editors know no place there, and would put the text at the end of the last line.
+    """
+    if not edits or not edits[-1].start == edits[-1].end == len(text):
+        return edits
+    line_end = "\r\n" if text.endswith("\r\n") else "\n"
+    added, start = edits[-1].new_text, len(text) - len(line_end)
+    if not (text.endswith(line_end) and added.endswith(line_end)):
+        return edits
+    if any(edit.end > start for edit in edits[:-1]):
+        return edits
+    return [*edits[:-1], TextEdit(start, start, line_end + added.removesuffix(line_end))]
 
 
 def _whole(change: Change) -> list[lsp.TextEdit]:
