@@ -2,8 +2,8 @@
 
 Each role has at most :data:`SESSIONS`. A session has a copy of the workspace of its own, is used
 :data:`USES` times, and is closed after :data:`IDLE_S` without use, or when its use failed. The
-process is started with the first session and ended with the last; every :data:`HEALTH_S` it is
-looked at, and replaced if it is not well.
+process is started with the first session and ended with the last. Every :data:`HEALTH_S` it is
+looked at, and replaced if it is not well, unless it is in use: whoever uses it hears whether it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SESSIONS = 5
 USES = 10
 IDLE_S = 300.0
 HEALTH_S = 60.0
-HEALTHY_WITHIN_S = 10.0
+HEALTHY_WITHIN_S = 30.0
 
 
 class House(Protocol):
@@ -219,12 +219,17 @@ class SessionPool:
             if now_s - looked_s >= self._health_s:
                 looked_s = now_s
                 await self._see_to_it()
-            if not (self._busy or self._opening or self._ending or any(self._idle.values())):
+            if not (self._in_use() or self._ending or any(self._idle.values())):
                 await self._let_go()
+
+    def _in_use(self) -> bool:
+        return bool(self._busy or self._opening)
 
     async def _see_to_it(self) -> None:
         connection = self._connection
-        if connection is None or await connection.healthy(HEALTHY_WITHIN_S):
+        if self._in_use() or connection is None or await connection.healthy(HEALTHY_WITHIN_S):
+            return
+        if self._in_use():
             return
         logger.warning("%s is not well: it is ended, and started anew when needed", connection.name)
         await connection.close()
@@ -232,7 +237,7 @@ class SessionPool:
     async def _let_go(self) -> None:
         """End the agent: nobody has used it for long."""
         async with self._connecting:
-            if self._busy or self._opening:
+            if self._in_use():
                 return
             connection, self._connection = self._connection, None
             if connection is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ class House:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, *rules: dict[str, object], **settings: float
+    folder: Path, *rules: dict[str, object], **settings: object
 ) -> AsyncGenerator[tuple[SessionPool, AgentScript, House]]:
     """A pool of sessions with a scripted agent."""
     with AgentScript(*rules) as script:
@@ -147,6 +148,23 @@ async def test_an_agent_that_does_not_answer_is_found_and_replaced(tmp_path: Pat
         async with pool.session("worker") as session:
             assert session.connection is not connection[0]
             assert len(script.pids) == 2
+
+
+async def test_an_agent_that_is_busy_is_left_alone(tmp_path: Path) -> None:
+    looks = 0
+
+    def clock_s() -> float:
+        nonlocal looks
+        looks += 1
+        return time.monotonic()
+
+    deaf = rule([{"deaf": "never"}], match=("session/list",))
+    async with opened(tmp_path, deaf, health_s=0.01, clock_s=clock_s) as (pool, script, _):
+        async with pool.session("worker") as session:
+            session.connection.healthy = _unwell
+            await until(lambda: looks > 5)
+            assert session.connection.alive
+        assert len(script.pids) == 1
 
 
 async def _unwell(within_s: float) -> bool:
