@@ -222,6 +222,8 @@ async def test_secrets_are_kept_from_the_model(
 ) -> None:
     monkeypatch.setenv("DEPLOY_TOKEN", "s3cr3t-value-of-the-token")
     (project / "notes.md").write_text("token: s3cr3t-value-of-the-token\n")
+    with (project / "app.py").open("a") as file:
+        file.write("# s3cr3t-value-of-the-token\n")  # beside the change, so that it is in the diff
     rules = (
         rule(call("read", path="notes.md"), say(PLAN), match=PLANNER),
         rule(EDIT, say("ok"), match=WORKER),
@@ -229,6 +231,7 @@ async def test_secrets_are_kept_from_the_model(
     )
     async with scripted(*rules) as (engine, process):
         await run(engine)
+        assert "+def greet" in str(process.requests)
         assert "s3cr3t-value-of-the-token" not in str(process.requests)
 
 
