@@ -18,7 +18,7 @@ demo: setup ## Run the main job on a real package; TASK="…" runs another task
 test: setup ## Run the tests
 	@$(BIN)/pytest -m "not soak"
 
-test-editors: setup ## Use Neovim, Emacs and Helix as a person would, set up as docs/editors says
+test-editors: setup ## Use real editors as a person would, set up as docs/editors says
 	@tests/real_editors/setup.sh build/editors
 	@$(BIN)/pytest tests/real_editors/session.py --timeout 300 -rs
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from real_editors.workbench import Workbench
 
+HERE = "Run a task here…"
+
 
 class Editor(ABC):
     """A real editor on a workbench, set up as its page in docs/editors tells."""
@@ -59,6 +61,10 @@ class Editor(ABC):
     @abstractmethod
     def act(self, line: str, title: str) -> None:
         """Go to the line that holds a text, and take the action whose title begins so there."""
+
+    @abstractmethod
+    def task_here(self, line: str, text: str) -> None:
+        """Select the line that holds a text, and have a task run there."""
 
     @abstractmethod
     def stop_mission(self) -> None:
@@ -145,6 +151,17 @@ class Neovim(Editor):
         chosen = f"filter = function(a) return vim.startswith(a.title, {json.dumps(title)}) end"
         self._ex(f"lua vim.lsp.buf.code_action({{ apply = true, {chosen} }})")
 
+    def task_here(self, line: str, text: str) -> None:
+        self._ex(f"call search({_quoted(line)}, 'w')")
+        where = "{ start = { vim.fn.line('.'), 0 }, ['end'] = { vim.fn.line('.'), 9 } }"
+        chosen = (
+            f"filter = function(a) return a.title == {json.dumps(HERE, ensure_ascii=False)} end"
+        )
+        self._ex(f"lua vim.lsp.buf.code_action({{ apply = true, {chosen}, range = {where} }})")
+        self.bench.sees("What is to be done")
+        self.bench.type(text)
+        self.bench.keys("Enter")
+
     def stop_mission(self) -> None:
         self._ex("TaskStop")
 
@@ -221,6 +238,17 @@ class Emacs(Editor):
 
     def act(self, line: str, title: str) -> None:
         self._do(f"(goto-char 1) (search-forward {json.dumps(line)}) (beginning-of-line)")
+        self._choose(title)
+
+    def task_here(self, line: str, text: str) -> None:
+        self._do(f"(goto-char 1) (search-forward {json.dumps(line)}) (beginning-of-line)")
+        self.bench.keys("C-Space", "C-e")
+        self._choose(HERE)
+        self.bench.sees("What is to be done")
+        self.bench.type(text)
+        self.bench.keys("Enter")
+
+    def _choose(self, title: str) -> None:
         self._command("eglot-code-actions")
         self.bench.sees("Pick an action")
         for word in title.split(" "):
@@ -325,6 +353,21 @@ class Helix(Editor):
         self._normal()
         self.bench.type(f"gg/{line}")
         self.bench.keys("Enter")
+        self._choose(title)
+
+    def task_here(self, line: str, text: str) -> None:
+        self._normal()
+        self.bench.type(f"gg/{line}")
+        self.bench.keys("Enter")
+        self.bench.type("x")
+        self._choose(HERE)
+        self.bench.sees("T2 was added to .opencode/todo.md")
+        self.open(".opencode/todo.md")
+        self.substitute("- \\[ \\] ?$", f"- [ ] {text}")
+        self.save()
+        self.act("T2", "Run T2")
+
+    def _choose(self, title: str) -> None:
         self.bench.type(" a")
         self.bench.sees(title)
         # The menu hangs below the cursor, its first entry is chosen.
@@ -359,6 +402,87 @@ class Helix(Editor):
     def _normal(self) -> None:
         self.bench.escape()
         self.bench.sees(" NOR ")
+
+
+class Kakoune(Editor):
+    """Looked at through its own remote control, with kakoune-lsp."""
+
+    needs = ("kak", "kak-lsp")
+    _session = "bench"
+
+    def start(self, path: str) -> None:
+        self.bench.write(".config/kak/kakrc", block("kakoune.md", "kak"))
+        self.bench.start(program("kak") or "", "-s", self._session, path)
+        # What is asked of a server that is not ready is kept until it is.
+        self._waits_for_server(lambda: bool(self.text(path)))
+
+    def open(self, path: str) -> None:
+        self._typed(f"edit {path}")
+
+    def append(self, text: str) -> None:
+        self._typed(f"execute-keys 'geo{text}<esc>'")
+
+    def substitute(self, old: str, new: str) -> None:
+        self._typed(f"execute-keys '%s{old}<ret>c{new}<esc>,'")
+
+    def save(self) -> None:
+        self._typed("write")
+
+    def text(self, path: str) -> str:
+        copy = self.bench.folder / "buffer"
+        copy.unlink(missing_ok=True)
+        command = f"try %{{ evaluate-commands -buffer {path} %{{ write -force {copy} }} }}"
+        remote = shlex.join([program("kak") or "", "-p", self._session])
+        self.bench.run("sh", "-c", f"echo {shlex.quote(command)} | {remote}")
+        done = self.bench.folder / "done"
+        done.unlink(missing_ok=True)
+        self.bench.run("sh", "-c", f"echo 'nop %sh{{ touch {done} }}' | {remote}")
+        until(done.exists, "Kakoune answers", self.trace)
+        there = (
+            copy if copy.exists() else self.bench.root / path
+        )  # it edits on disk what is not open
+        return there.read_text("utf-8")
+
+    def marked(self, message: str) -> bool:
+        return message in self.bench.screen()
+
+    def task(self, text: str) -> None:
+        self._typed(f"task {text}")
+
+    def act(self, line: str, title: str) -> None:
+        self._typed(f"execute-keys 'gg/{line}<ret>'")
+        self._choose(title)
+
+    def task_here(self, line: str, text: str) -> None:
+        self._typed(f"execute-keys 'gg/{line}<ret>x'")
+        self._choose(HERE)
+        self.bench.sees("T2 was added to .opencode/todo.md")
+        self.open(".opencode/todo.md")
+        self.substitute("- \\[ \\] ?$", f"- [ ] {text}")
+        self.save()
+        self.act("T2", "Run T2")
+
+    def stop_mission(self) -> None:
+        self._typed("task-stop")
+
+    def undo_mission(self) -> None:
+        self._typed("task-undo")
+
+    def sees_stopped(self, task: str) -> None:
+        """It shows no answers: what the mode line said must do."""
+
+    def quit(self) -> None:
+        self._typed("kill!")
+
+    def _choose(self, title: str) -> None:
+        self._typed("lsp-code-actions")
+        self.bench.sees(title)
+        self.bench.type(title)
+        self.bench.keys("Tab", "Enter")
+
+    def _typed(self, command: str) -> None:
+        self.bench.type(f":{command}")
+        self.bench.keys("Enter")
 
 
 def _quoted(text: str) -> str:

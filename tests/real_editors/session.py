@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_editors.editors import Editor, Emacs, Helix, Neovim
+from real_editors.editors import Editor, Emacs, Helix, Kakoune, Neovim
 from real_editors.workbench import Workbench, program
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ALLOWED = 'permissions = [{ effect = "allow", command = "sleep *" }]'
 UNSAVED = 'NOTE = "not saved 🙂"'
 
 
-@pytest.fixture(params=[Neovim, Emacs, Helix])
+@pytest.fixture(params=[Neovim, Emacs, Helix, Kakoune])
 def editor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Editor]:
     """An editor that was started on the plan file. At the end it is left, and nothing may stay."""
     missing = [name for name in (*request.param.needs, "tmux") if program(name) is None]
@@ -67,7 +67,7 @@ def test_a_task_edits_a_buffer_with_unsaved_text(editor: Editor) -> None:
     editor.shows("shop/prices.py", "PRICE_OF", UNSAVED, without="PRICES")
 
     editor.open("shop/prices.py")
-    editor.act("return PRICE_OF", "Reject of")
+    editor.act("return PRICE_OF", "Reject of T1")
     editor.shows("shop/prices.py", "return PRICES[", "PRICE_OF = {", "in PRICE_OF]", UNSAVED)
 
     editor.undo_mission()
@@ -79,6 +79,15 @@ def test_a_comment_is_done(editor: Editor) -> None:
     editor.append("# TODO: replace /PRICES/ -> PRICE_OF in shop")
     editor.act("TODO", "Do this TODO with orchestrator: replace")
     editor.shows("shop/prices.py", "PRICE_OF = {", "in PRICE_OF]")
+
+
+def test_a_task_is_run_on_selected_lines(editor: Editor) -> None:
+    editor.open("shop/prices.py")
+    editor.task_here("return PRICES", "replace /PRICES/ -> PRICE_OF")
+    editor.shows("shop/prices.py", "PRICE_OF = {", without="PRICES")
+
+    editor.undo_mission()
+    editor.shows("shop/prices.py", "PRICES = {", without="PRICE_OF")
 
 
 def test_a_running_mission_shows_its_progress_and_is_stopped(editor: Editor) -> None:

