@@ -134,7 +134,9 @@ class Orchestrator:
             asker=asker,
         )
         services.shutdown.register("backends", self._backends.close)
-        self.review = HunkReview(services.engine, services.reviewable, services.open_journal)
+        self.review = HunkReview(
+            services.engine, services.reviewable, services.open_journal, services.journal_mark
+        )
         services.when_forgotten(self.review.forgotten)
 
     @classmethod

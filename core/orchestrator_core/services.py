@@ -26,6 +26,7 @@ from orchestrator_core.cleanup.manifest import Manifest
 from orchestrator_core.cleanup.scheduler import CleanupScheduler
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import JournalError, ToolUnavailable
+from orchestrator_core.mission import journal_file
 from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.hunk_review import reviewable
 from orchestrator_core.mission.lazy_journal import LazyJournal
@@ -53,6 +54,7 @@ from orchestrator_core.tools.trust import TrustStore
 from orchestrator_core.workspace.content_store import ContentStore
 from orchestrator_core.workspace.disk_applier import DiskApplier
 from orchestrator_core.workspace.documents import Workspace
+from orchestrator_core.workspace.text_file import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
@@ -282,6 +284,15 @@ class Services:
         """The events of each mission that can be reviewed, the newest first. Blocks on the disk."""
         ids = reviewable(self._journal.missions(), self.engine.now())
         return {each: self._journal.events(each) for each in ids}
+
+    def journal_mark(self) -> object:
+        """Another value each time another process has written to the journal."""
+        if self._journal.is_open:
+            return None  # nobody else can
+        file = self.places.project / journal_file.FILE
+        seen = [signature(Path(f"{file}{part}")) for part in ("", "-wal")]
+        # Whoever reads makes an empty log, and takes it away again.
+        return [(each.size_bytes, each.modified_ns) for each in seen if each and each.size_bytes]
 
     def when_forgotten(self, listener: Callable[[Collection[str]], None]) -> None:
         """Have a listener told, in any thread, which missions were dropped from the journal."""

@@ -111,6 +111,7 @@ class HunkReview:
         read: the events of the missions that can be reviewed, by id, the newest first. Called in
             the pool.
         open_journal: becomes the one that writes to the journal.
+        mark: another value each time another process has written to the journal.
 
     Attributes:
         on_changed: called when what is pending may have changed but for the texts.
@@ -119,7 +120,11 @@ class HunkReview:
     """
 
     def __init__(
-        self, engine: Engine, read: Read, open_journal: Callable[[], Awaitable[None]]
+        self,
+        engine: Engine,
+        read: Read,
+        open_journal: Callable[[], Awaitable[None]],
+        mark: Callable[[], object],
     ) -> None:
         self.lock = asyncio.Lock()
         self.generation = 0
@@ -127,10 +132,11 @@ class HunkReview:
         self._engine = engine
         self._read = read
         self._open_journal = open_journal
+        self._mark_now = mark
         self._missions: dict[str, _Mission] | None = None
         self._followed: OrderedDict[tuple[str, str], list[FileHunks]] = OrderedDict()
         self._kept = threading.Lock()
-        self._owned = False
+        self._mark: object = None
 
     def forget(self) -> None:
         """A mission began, ended or was undone: read the journal the next time."""
@@ -165,6 +171,7 @@ class HunkReview:
 
     def concerns(self, path: str) -> bool:
         """Whether a file may have pending hunks; where that is not known yet, it may."""
+        self._look_at_mark()
         known = self._missions
         return known is None or bool(self._concerned(list(known.values()), "", path))
 
@@ -204,7 +211,7 @@ class HunkReview:
         """
         async with self.lock:
             missions = await self._chosen(mission_id, path, hunk)
-            await self._own()
+            await self._open_journal()
             settled: list[Settlement] = []
             unsettled: list[str] = []
             for mission in missions:  # the newest first: it may stand on the others
@@ -218,14 +225,6 @@ class HunkReview:
             unsettled=tuple(unsettled),
             left=sum(map(len, left)),
         )
-
-    async def _own(self) -> None:
-        """Become the one that writes; until then, others may have settled something."""
-        await self._open_journal()
-        if not self._owned:
-            self._owned = True
-            self.forget()
-            await self._engine.pool.submit(self._known)
 
     async def _chosen(self, mission_id: str, path: str, hunk: str) -> list[str]:
         """The missions that a request is about, the newest first.
@@ -320,8 +319,19 @@ class HunkReview:
             if mission_id in ("", mission.id) and (not path or path in mission.names)
         ]
 
+    def _look_at_mark(self) -> None:
+        """Forget what was read before another process wrote to the journal. From any thread."""
+        mark = self._mark_now()
+        with self._kept:
+            if mark != self._mark:
+                self._mark = mark
+                self._missions = None
+                self.generation += 1
+                self._followed.clear()
+
     def _known(self) -> Mapping[str, _Mission]:
         """The missions that can be reviewed. Blocks on the disk where they were forgotten."""
+        self._look_at_mark()
         while (known := self._missions) is None:
             generation = self.generation
             known = {name: _Mission(events) for name, events in self._read().items()}
