@@ -219,6 +219,7 @@ class Services:
         own("rename engine", engine.toolbox.rename.close)
         own("content store", engine.contents.close)
         own("journal", self._journal.close)
+        own("overviews", self.overviews.close)
         own("manifest", self.manifest.close)
         own("cleanup", self.cleanup.stop)
         own("statistics", self._poller.stop)

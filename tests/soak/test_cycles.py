@@ -95,8 +95,9 @@ def settled(home: Path, before: Usage) -> Usage:
 def run_cycles(home: Path, count: int) -> tuple[Usage, Usage, float]:
     """Usage before and after, and by how many bytes memory grew in 100 cycles.
 
-    Memory goes up and down by some MB with the stacks and heaps of threads: what it does in the
-    long run is the slope of a line through many readings.
+    Memory goes up and down by some MB with the stacks and heaps of threads, and with engines that
+    wait for the garbage collector: what is held in the long run is the slope of a line through
+    many readings, each after a full collection.
     """
     for number in range(min(WARM_UP, count)):
         asyncio.run(cycle(home, number))
@@ -104,7 +105,7 @@ def run_cycles(home: Path, count: int) -> tuple[Usage, Usage, float]:
     readings: list[int] = []
     for number in range(count):
         asyncio.run(cycle(home, number + WARM_UP))
-        readings.append(psutil.Process().memory_info().rss)
+        readings.append(Usage(home).rss_bytes)
     slope = statistics.linear_regression(range(count), readings).slope * 100
     return before, settled(home, before), slope
 

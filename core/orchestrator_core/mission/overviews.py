@@ -54,6 +54,12 @@ class Overviews:
         with self._lock:
             self._change([], without=missions)
 
+    def close(self) -> None:
+        """Keep nothing: it may be much, and who holds this may be long in going."""
+        with self._lock:
+            self._changes += 1
+            self._kept = None
+
     @property
     def kept(self) -> list[MissionOverview] | None:
         """What was read and still holds."""
