@@ -103,5 +103,6 @@ async def test_status_reads_nothing_while_a_mission_runs(
         assert report.status is MissionStatus.DONE, report.reason
         seen.append(await statuses())
 
+    assert engine._services.overviews.kept is None, "nothing is kept of an engine that is closed"
     running, done, undone = MissionStatus.RUNNING, MissionStatus.DONE, MissionStatus.UNDONE
     assert seen == [[running, done], [running, undone], [done, undone]]
