@@ -83,7 +83,7 @@ async def test_findings_stand_where_they_were_made(editor: FakeEditor) -> None:
 
     retry, record = await actions_on(editor, BASKET, found)
     assert [retry.title, retry.kind] == ["Try T1 again", lsp.CodeActionKind.QuickFix]
-    assert record.title == f"Show what became of T1 of mission {report['mission']}"
+    assert record.title == "Show what became of T1"
     await run(editor, retry)
     await editor.until(lambda: editor.diagnostics.get(editor.uri(BASKET)) == [])
     await editor.until(lambda: shown(editor, BASKET))

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from orchestrator_core.records import CheckResult, Receipt, Spent, Task, TaskReport
 
 BUILTIN = "builtin"
-_SIGN = re.compile(r"([\\`*_\[\]<|~&])")
+# No more than what would be read as Markdown, for many read the page as it is written.
+_SIGN = re.compile(
+    r"(\\(?=[!-/:-@\[-`{-~])|[`*\[|]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])|~(?=~)|&(?=#?\w+;))"
+)
 _TITLE = 100
 
 

@@ -34,13 +34,12 @@ def actions(
         plan_file: where that mission's plan came from; empty if from a text.
         folder: the URI of the mission's folder.
     """
-    about = f"{found.task} of mission {mission}"
     if not found.applied and plan_file:
         again = [plan_file, {"folder": folder, "task": found.task}]
         yield _action(f"Try {found.task} again", "/run", again, found)
     elif not found.applied:
-        yield _action(f"Try mission {mission} again", "/retry", [mission], found)
-    yield _action(f"Show what became of {about}", "/show", [mission, found.task], found)
+        yield _action("Try the mission again", "/retry", [mission], found)
+    yield _action(f"Show what became of {found.task}", "/show", [mission, found.task], found)
 
 
 def _action(

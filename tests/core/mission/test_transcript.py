@@ -49,7 +49,13 @@ def test_all_attempts_and_checks_are_told_in_order() -> None:
         reviewed(passed=True),
         EditsIntended(mission_id="m", task_id="T1", changes=CHANGE),
         EditsApplied(mission_id="m", task_id="T1", changes=CHANGE),
-        TaskFinished(mission_id="m", task_id="T1", state=TaskState.DONE, notes=("a_b",), at=1003.0),
+        TaskFinished(
+            mission_id="m",
+            task_id="T1",
+            state=TaskState.DONE,
+            notes=(r"a_b _c_ \* /\w+/ <b> x < y",),
+            at=1003.0,
+        ),
         TaskFinished(mission_id="m", task_id="T2", state=TaskState.CANCELLED, reason="stopped"),
         MissionFinished(mission_id="m", status=MissionStatus.CANCELLED, duration_s=3.0),
     ]
@@ -64,7 +70,7 @@ def test_all_attempts_and_checks_are_told_in_order() -> None:
         "**done** · 0.5 s · 2 attempts",
         "- to do: `` do `it` ``",
         "- changed ``a`b.py``",
-        r"- note: a\_b",
+        r"- note: a_b \_c\_ \\\* /\w+/ \<b> x < y",
         "- 0.00 s: attempt 1 began",
         "- 0.00 s: the checks did not pass, on the tree `abc`",
         "  | lint (`ruff`) | failed | 1 → 2 | 250 ms |",
