@@ -28,10 +28,10 @@ from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import JournalError, ToolUnavailable
 from orchestrator_core.mission import journal_file
 from orchestrator_core.mission.engine import Engine
-from orchestrator_core.mission.hunk_review import reviewable
 from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
 from orchestrator_core.mission.plan_writing import write_plan
+from orchestrator_core.mission.pending_hunks import reviewable
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places
