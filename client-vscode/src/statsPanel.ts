@@ -68,7 +68,7 @@ export class StatsPanel implements vscode.Disposable {
     const times = samples.map((sample) => sample.at);
     const charts: readonly Chart[] = [
       {
-        title: "Utilization of the workers",
+        title: "Worker utilization",
         curves: [{ name: "busy", style: "one", values: samples.map((sample) => sample.utilization) }],
         least: 1,
         format: percent,
@@ -81,7 +81,7 @@ export class StatsPanel implements vscode.Disposable {
         format: (value) => String(Math.round(value)),
       },
       {
-        title: "Latency of the tools",
+        title: "Tool latency",
         curves: [
           { name: "p50", style: "one", values: samples.map((sample) => sample.p50Ms) },
           { name: "p99", style: "two", values: samples.map((sample) => sample.p99Ms) },
@@ -90,7 +90,7 @@ export class StatsPanel implements vscode.Disposable {
         format: millis,
       },
       {
-        title: "Memory of the server",
+        title: "Server memory",
         curves: [{ name: "resident", style: "one", values: samples.map((sample) => sample.rssBytes / MIB) }],
         least: 10,
         format: (value) => bytes(value * MIB),

@@ -69,7 +69,7 @@ describe("the changes of a mission, with the real server", { timeout: 240_000 },
   it("offers each change for itself", async () => {
     await workbench.openFile("shop/orders.py");
     await run(TASK);
-    await workbench.notification("Done:").waitFor({ timeout: 60_000 });
+    await workbench.notification(/Done:/).waitFor({ timeout: 60_000 });
     await assertFiles(folder, { "shop/orders.py": logged(ORDERS, "placed", "cancelled", "shipped") });
     await seen(3, "Accept");
     await workbench.command("Notifications: Clear All Notifications");

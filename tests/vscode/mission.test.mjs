@@ -36,7 +36,7 @@ describe("the extension with the real server", { timeout: 240_000 }, () => {
     await workbench.picture("real-2-prompt");
     await input.fill(RENAME);
     await input.press("Enter");
-    await workbench.notification("Done:").waitFor({ timeout: 60_000 });
+    await workbench.notification(/Done:/).waitFor({ timeout: 60_000 });
     await workbench.picture("real-3-done");
     await assertFiles(folder, RENAMED);
     await workbench.page.locator(".view-lines").getByText("# bar, not saved").waitFor();
@@ -48,7 +48,7 @@ describe("the extension with the real server", { timeout: 240_000 }, () => {
     await workbench.row("Files changed").click();
     await workbench.row("first.py").waitFor();
     await workbench.picture("real-4-tree");
-    await workbench.notification("Done:").getByRole("button", { name: "Show Changes" }).click();
+    await workbench.notification(/Done:/).getByRole("button", { name: "Show Changes" }).click();
     await workbench.page.locator(".multiDiffEntry").nth(1).waitFor();
     await workbench.picture("real-5-changes");
   });

@@ -48,7 +48,7 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
 
   it("plans a task in plain words, does it with tools, and reviews it; the status bar says what that took", async () => {
     await run("leave a note for the next person");
-    await workbench.notification("Done:").waitFor({ timeout: 60_000 });
+    await workbench.notification(/Done:/).waitFor({ timeout: 60_000 });
     await assertFiles(folder, { ...FILES, "NOTES.md": "A note.\n" });
     await workbench.statusItem().filter({ hasText: /Orchestrator · [\d.]+k.tokens/ }).waitFor();
     await workbench.picture("model-2-done");
