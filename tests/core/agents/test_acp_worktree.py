@@ -197,13 +197,13 @@ def test_a_snapshot_writes_nothing_into_the_repository(
     ours.mkdir()
     assert take_snapshot(tree.path, past, ours)
     assert list(ours.iterdir()) == []
+    assert tracked(project) == []
     assert contents(project) == before
     assert git(tree.path, "status", "--short") == ""
     assert git(tree.path, "rev-list", "--count", "HEAD").strip() == str(commits + 1)
     assert git(tree.path, "show", "HEAD:app.py") == (project / "app.py").read_text()
     assert not (tree.path / "evil").exists()
     assert not (tree.path / "monitored").exists()
-    assert tracked(project) == []
 
 
 def test_where_there_is_no_git_there_is_a_plain_copy(tmp_path: Path) -> None:
