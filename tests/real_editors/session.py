@@ -52,6 +52,7 @@ def test_a_plan_is_marked_mended_run_and_undone(editor: Editor) -> None:
     editor.is_marked("there is no T9", wanted=False)
     editor.save()
     editor.act("T1", "Run T1")
+    editor.bench.sees("done, 1 file changed")
     editor.shows("shop/prices.py", "PRICE_OF", without="PRICES")
 
     editor.open(".opencode/todo.md")
@@ -84,6 +85,7 @@ def test_a_comment_is_done(editor: Editor) -> None:
 def test_a_task_is_run_on_selected_lines(editor: Editor) -> None:
     editor.open("shop/prices.py")
     editor.task_here("return PRICES", "replace /PRICES/ -> PRICE_OF")
+    editor.bench.sees("done, 1 file changed")
     editor.shows("shop/prices.py", "PRICE_OF = {", without="PRICES")
 
     editor.undo_mission()

@@ -29,7 +29,7 @@ EDITORS = ROOT / "build" / "editors" / "bin"
 PAGES = ROOT / "docs" / "editors"
 SHOP = ROOT / "fixtures" / "workspaces" / "shop"
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 _LOOK_S = 0.05
 _MARK = "ORCHESTRATOR_WORKBENCH"
 _ESCAPE = "\x1b[27u"  # a bare one, with what is typed next, would mean Alt
@@ -115,6 +115,17 @@ class Workbench:
             for path in sorted(self.root.rglob("*"))
             if path.is_file() and ".opencode" not in path.parts
         }
+
+    def saved(self, path: str, text: str) -> None:
+        """Wait until a file on disk has a text."""
+
+        def look() -> bool:
+            try:
+                return text in (self.root / path).read_text("utf-8")
+            except FileNotFoundError:  # some editors replace a file
+                return False
+
+        until(look, f"{path} has {text!r}", self.screen)
 
     def write(self, place: str, text: str) -> None:
         """Write a file below the home folder."""
