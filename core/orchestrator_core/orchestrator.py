@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from orchestrator_core.agents.choice import Backends
 from orchestrator_core.cleanup.pages import write_page
-from orchestrator_core.errors import BudgetExceeded, MissingFile, PlanError, RequestError
+from orchestrator_core.errors import BudgetExceeded, MissingFile, RequestError
 from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
 from orchestrator_core.mission import history, plan_language, plan_selection, transcript
 from orchestrator_core.mission.agent import MissionRequest
@@ -228,12 +228,9 @@ class Orchestrator:
             raise RequestError(
                 f"there is no plan at {path}: write one (/plan makes it from a text)"
             ) from error
-        problems = [problem for problem in parsed.problems if problem.severity == "error"]
-        if problems:
-            raise PlanError(problems, source=path)
-        if not parsed.plan.tasks:
+        if not (checked := parsed.checked_plan(path)).tasks:
             raise RequestError(f"{path} has no tasks")
-        plan = plan_selection.to_be_done(parsed.plan, task_id)
+        plan = plan_selection.to_be_done(checked, task_id)
         if all(task.state is TaskState.DONE for task in plan.tasks):
             raise RequestError(f"{path}: all tasks are done; untick what is to be done again")
         return MissionRequest(
