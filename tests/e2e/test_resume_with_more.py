@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from fake_editor import FakeEditor
 
+pytestmark = pytest.mark.timeout(240)  # five processes that import what models need
+
 TASK = "say what this shop is"
 PLAN = """# Mission: Say it
 ### T1: One | depends: - | files: one.txt
@@ -68,7 +70,7 @@ async def test_in_an_editor(editor: FakeEditor, model: ModelProcess) -> None:
 
     budget(50)
     assert await editor.execute("/resume", mission) == {"missionId": mission, "status": "accepted"}
-    await editor.until(lambda: [e for e in editor.events if e["kind"] == "done"][1:])
+    await editor.until(lambda: [e for e in editor.events if e["kind"] == "done"][1:], 60.0)
     (status,) = await editor.execute("/status")
     assert status["status"] == "done"
     assert [task["status"] for task in status["tasks"]] == ["done", "done"]
@@ -83,7 +85,7 @@ def test_in_a_shell(shop: Path, environment: dict[str, str], model: ModelProcess
         line = [sys.executable, "-m", "orchestrator_server.cli", "task", *arguments]
         done = subprocess.run(
             [*line, "--workspace", str(shop), "--json"],
-            env=environment, capture_output=True, text=True, timeout=50, check=False,
+            env=environment, capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
         return done.returncode, json.loads(done.stdout)
 
