@@ -37,6 +37,8 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
     await input.press("Enter");
   }
 
+  const model = (state) => workbench.page.locator(".statusbar-item", { hasText: `Scripted model: ${state}` });
+
   it("can be chosen", async () => {
     await workbench.command("Orchestrator: Select Language Model…");
     const input = await workbench.quickInput("Language model");
@@ -57,9 +59,9 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
   it("is told when its mission is stopped", async () => {
     await workbench.command("Scripted Model: Hang From Now On");
     await run("leave another note");
-    await workbench.notification("Scripted model: thinking").waitFor();
+    await model("thinking").waitFor();
     await workbench.command("Orchestrator: Stop");
-    await workbench.notification("Scripted model: cancelled").waitFor();
+    await model("cancelled").waitFor();
     await workbench.row("cancelled").first().waitFor();
     await assertFiles(folder, { ...FILES, "NOTES.md": "A note.\n" });
   });

@@ -33,9 +33,9 @@ export const remove = (folder) => rm(folder, { recursive: true, force: true, max
 
 /** Waits until `check` answers true. */
 export async function until(check) {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (!(await check())) {
-    assert.ok(Date.now() < deadline, "it did not happen within 20 s");
+    assert.ok(Date.now() < deadline, "it did not happen within 60 s");
     await sleep(100);
   }
 }

@@ -119,7 +119,7 @@ export class Workbench {
     });
     const view = { viewport: { width: 1280, height: 800 }, reducedMotion: "reduce" };
     this.page = await this.#browser.newPage(view);
-    this.page.setDefaultTimeout(30_000);
+    this.page.setDefaultTimeout(60_000);
     await this.page.goto(`http://127.0.0.1:${port}/?folder=${encodeURIComponent(folder)}`);
     await this.page.waitForSelector(".monaco-workbench .part.statusbar", { timeout: 60_000 });
   }

@@ -5,7 +5,6 @@ const PLAN = "# Mission: Say it\n### T1: Write a note | depends: - | files: NOTE
 const { LanguageModelTextPart, LanguageModelToolCallPart, LanguageModelToolResultPart } = vscode;
 
 let hangs = false;
-let cancelled = 0;
 
 /** What the model says, from what it is told it is. */
 function reply(messages) {
@@ -24,6 +23,11 @@ function reply(messages) {
 }
 
 exports.activate = (context) => {
+  const state = vscode.window.createStatusBarItem("scripted.state");
+  const show = (text) => {
+    state.text = `Scripted model: ${text}`;
+    state.show();
+  };
   const provider = {
     provideLanguageModelChatInformation: () => [
       {
@@ -40,10 +44,9 @@ exports.activate = (context) => {
     provideLanguageModelChatResponse: async (_model, messages, _options, progress, token) => {
       if (hangs) {
         progress.report(new LanguageModelTextPart("Let me think"));
-        void vscode.window.showInformationMessage("Scripted model: thinking");
+        show("thinking");
         await new Promise((resolve) => token.onCancellationRequested(resolve));
-        cancelled += 1;
-        void vscode.window.showInformationMessage(`Scripted model: cancelled ${cancelled}`);
+        show("cancelled");
         return;
       }
       reply(messages).forEach((part) => progress.report(part));
@@ -51,6 +54,7 @@ exports.activate = (context) => {
     provideTokenCount: (_model, text) => Promise.resolve(JSON.stringify(text).length),
   };
   context.subscriptions.push(
+    state,
     vscode.lm.registerLanguageModelChatProvider("scripted", provider),
     vscode.commands.registerCommand("scripted.hang", () => {
       hangs = true;
