@@ -100,6 +100,8 @@ describe("the extension with the real server", { timeout: 240_000 }, () => {
 
   it("shows status and pools as pages, and the pools in the tooltip", async () => {
     await workbench.command("Orchestrator: Show Pool Statistics");
+    await workbench.pageWith("Worker utilization");
+    await workbench.pageWith("Server memory");
     await workbench.pageWith("Tool processes");
     await workbench.picture("real-10-pools");
     await workbench.command("Orchestrator: Show Status");
@@ -110,6 +112,18 @@ describe("the extension with the real server", { timeout: 240_000 }, () => {
     await workbench.picture("real-12-tooltip");
   });
 
+  it("says that there is nothing to clean up, and leads in", async () => {
+    await workbench.command("Orchestrator: Clean Up…");
+    await workbench.notification("nothing to clean up").waitFor();
+    await workbench.command("Welcome: Open Walkthrough...");
+    const input = workbench.page.locator(".quick-input-widget input.input");
+    await workbench.page.locator(".quick-input-list .monaco-list-row", { hasText: "OpenCode Orchestrator" }).waitFor();
+    await input.fill("Get Started with OpenCode Orchestrator");
+    await input.press("Enter");
+    await workbench.page.locator(".getting-started-step", { hasText: "Run a first task" }).waitFor();
+    await workbench.picture("real-13-walkthrough");
+  });
+
   it("leaves no server behind when it is restarted, and works again", async () => {
     const old = await serversIn(folder, "opencode-orchestrator");
     assert.ok(old.length > 0);
@@ -118,10 +132,10 @@ describe("the extension with the real server", { timeout: 240_000 }, () => {
     await workbench.statusItem().locator(".codicon-rocket").waitFor();
     await workbench.command("Orchestrator: Run Task…");
     const input = await workbench.quickInput("Run Task");
-    await workbench.picture("real-13-history");
+    await workbench.picture("real-14-history");
     await input.fill("undefined");
     await workbench.page.locator(".quick-input-list .monaco-list-row", { hasText: "app/second.py" }).waitFor();
-    await workbench.picture("real-14-filtered");
+    await workbench.picture("real-15-filtered");
     await input.fill(RENAME);
     await input.press("Enter");
     await assertFiles(folder, RENAMED);
