@@ -69,6 +69,7 @@ class Folder:
         self._uris: dict[str, str] = {}  # of open documents below the root, by path
         self._opening: asyncio.Task[Orchestrator] | None = None
         self._closing = False
+        self._settling = asyncio.Lock()
         self._log = WorkspaceLog(server_log, root)
 
     def warm_up(self, editor_settings: Mapping[str, Any]) -> None:
@@ -80,7 +81,7 @@ class Folder:
             self._opening.add_done_callback(_log_failure)
 
     async def orchestrator(self) -> Orchestrator:
-        """The engine, as soon as it is there.
+        """The engine, as soon as it is there, with the settings that were sent before.
 
         Raises:
             WorkspaceError: the folder cannot be read, or is being closed.
@@ -90,10 +91,14 @@ class Folder:
         self.warm_up(self._editor_settings)
         assert self._opening is not None
         try:
-            return await asyncio.shield(self._opening)
+            engine = await asyncio.shield(self._opening)
         except WorkspaceError:
             self._opening = None  # the folder may be there the next time
             raise
+        async with self._settling:
+            if engine.settings is not self.settings:
+                engine.reconfigure(self.settings)
+        return engine
 
     @property
     def opened(self) -> Orchestrator | None:
@@ -105,10 +110,11 @@ class Folder:
 
     async def reconfigure(self, editor_settings: Mapping[str, Any]) -> None:
         """Take settings that the editor, or a file of the workspace, changed."""
-        self._editor_settings = editor_settings
-        await self._load()
-        if (engine := self.opened) is not None:
-            engine.reconfigure(self.settings)
+        async with self._settling:
+            self._editor_settings = editor_settings
+            await self._load()
+            if (engine := self.opened) is not None:
+                engine.reconfigure(self.settings)
 
     async def close(self, reason: str) -> int:
         """Stop the missions and close the engine; answers how many missions were stopped."""
