@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from acp_agent import AgentScript
-    from orchestrator_core.agents.permission_gate import Decision
-    from orchestrator_core.agents.permissions import ToolCall
+    from orchestrator_core.agents.permissions import Decision, ToolCall
     from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_core.records import MissionReport
 
