@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from real_editors.workbench import Workbench
 
 HERE = "Run a task here…"
+ASK_AGAIN_S = 15.0
 
 
 class Editor(ABC):
@@ -412,7 +414,9 @@ class Kakoune(Editor):
     def start(self, path: str) -> None:
         self.bench.write(".config/kak/kakrc", block("kakoune.md", "kak"))
         self.bench.start(program("kak") or "", "-s", self._session, path)
-        self.bench.sees("># Mission")  # the mark of a lens, with which the server has answered
+        self.bench.sees(f"@[{self._session}]")
+        self._typed("lsp-capabilities")  # answered when the server is ready
+        self.bench.sees("LSP commands supported")
 
     def open(self, path: str) -> None:
         self._typed(f"edit {path}")
@@ -473,10 +477,17 @@ class Kakoune(Editor):
         self._typed("kill!")
 
     def _choose(self, title: str) -> None:
-        self._typed("lsp-code-actions")
-        self.bench.sees(title)
+        until(lambda: self._offered(title), f"{title!r} is offered", self.trace)
         self.bench.type(title)
         self.bench.keys("Tab", "Enter")
+
+    def _offered(self, title: str) -> bool:
+        """Ask for a menu; an answer to a text that changed meanwhile is dropped: then ask again."""
+        self._typed("lsp-code-actions")
+        end = time.monotonic() + ASK_AGAIN_S
+        while title not in self.bench.screen() and time.monotonic() < end:
+            time.sleep(0.1)
+        return title in self.bench.screen()
 
     def _typed(self, command: str) -> None:
         self.bench.type(f":{command}")
