@@ -18,26 +18,21 @@ from msgspec import Struct
 from orchestrator_core.agents.choice import Backends
 from orchestrator_core.cleanup.pages import write_page
 from orchestrator_core.errors import BudgetExceeded, MissingFile, RequestError
-from orchestrator_core.events import MissionAccepted, MissionFinished, MissionUndone
-from orchestrator_core.mission import history, plan_language, plan_selection, transcript
+from orchestrator_core.events import MissionAccepted, MissionUndone
+from orchestrator_core.mission import history, plan_language, plan_selection
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.commander import Commander
-from orchestrator_core.mission.finding_places import located
-from orchestrator_core.mission.first_change import Place, first_change
-from orchestrator_core.mission.history import TaskRecord
 from orchestrator_core.mission.hunk_review import HunkReview
 from orchestrator_core.mission.mission import Mission, build_report
 from orchestrator_core.mission.plan_addition import add_task
 from orchestrator_core.mission.restore import revert
-from orchestrator_core.mission.task_reports import report_now
-from orchestrator_core.mission.transcript import Transcript
+from orchestrator_core.mission_records import MissionRecords, overview_of
 from orchestrator_core.records import TaskState
-from orchestrator_core.runtime.usage import ProcessUsage, usage_of
 from orchestrator_core.services import Services
 from orchestrator_core.tools.trust import TrustStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orchestrator_core.agents.chat import ChatModel
@@ -48,12 +43,11 @@ if TYPE_CHECKING:
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.commander import Planning
     from orchestrator_core.mission.engine import Listener
-    from orchestrator_core.mission.finding_places import Located
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.mission.plan_addition import AddedTask
     from orchestrator_core.mission.plan_document import PlanDocument
     from orchestrator_core.places import Places
-    from orchestrator_core.records import FoundAt, Mode, Plan
+    from orchestrator_core.records import Mode, Plan
     from orchestrator_core.services import ApplierFactory
     from orchestrator_core.workspace.documents import Workspace
 
@@ -86,22 +80,6 @@ class UndoReport(Struct, frozen=True):
     unrestored: tuple[str, ...]
 
 
-class LastStats(Struct, frozen=True):
-    """What ``stats`` shows.
-
-    Attributes:
-        mission: the last mission that ended; empty if there is none.
-        at: when it ended, in seconds since the epoch.
-        stats: as ``$/orchestrator/poolStats`` has them.
-        live: the process that works on the workspace now, if there is one.
-    """
-
-    mission: str = ""
-    at: float = 0.0
-    stats: dict[str, object] = {}
-    live: ProcessUsage | None = None
-
-
 class Orchestrator:
     """Missions of one workspace. Open it with :meth:`open`, close it with :meth:`close`.
 
@@ -112,6 +90,7 @@ class Orchestrator:
         asker: whoever can ask the person what an agent may do; nobody by default.
 
     Attributes:
+        records: what is on record of the missions.
         review: what missions changed and nobody has accepted or rejected.
     """
 
@@ -124,6 +103,7 @@ class Orchestrator:
     ) -> None:
         self._services = services
         self._missions: dict[str, Mission] = {}
+        self.records = MissionRecords(services, self._missions)
         self._conducting: set[asyncio.Task[None]] = set()
         services.shutdown.register("missions", self._end_missions, priority=1)
         self._backends = Backends(
@@ -331,7 +311,7 @@ class Orchestrator:
             JournalBusy: another live process works on this workspace: nothing was cut short.
         """
         await self._services.open_journal()
-        events = history.to_resume(await self._journalled(), mission_id, self._missions)
+        events = history.to_resume(await self.records.journalled(), mission_id, self._missions)
         accepted = events[0]
         assert isinstance(accepted, MissionAccepted)
         request = MissionRequest(
@@ -392,7 +372,7 @@ class Orchestrator:
         Raises:
             RequestError: there is none.
         """
-        accepted = history.to_retry(await self._journalled(), mission_id)
+        accepted = history.to_retry(await self.records.journalled(), mission_id)
         request = self.request(accepted.text, mode=accepted.mode, backend=accepted.backend)
         return await self.start(request)
 
@@ -420,7 +400,7 @@ class Orchestrator:
 
     async def _undo(self, mission_id: str | None, task_id: str) -> UndoReport:
         await self._services.open_journal()
-        events = history.to_undo(await self._journalled(), mission_id)
+        events = history.to_undo(await self.records.journalled(), mission_id)
         overview = history.overview(events)
         if task_id and task_id not in {task.id for task in overview.tasks}:
             raise RequestError(f"mission {overview.mission} has no task {task_id}")
@@ -455,72 +435,6 @@ class Orchestrator:
         await self._services.engine.record(placed)
         events.append(placed)
 
-    async def status(self) -> list[MissionOverview]:
-        """The missions of the workspace, the newest first."""
-        # Those that run come first: one that ends while the others are read is in both.
-        live = [
-            known for mission in reversed(self._missions.values()) for known in _overview(mission)
-        ]
-        known = {mission.mission for mission in live}
-        return [*live, *(past for past in await self._past() if past.mission not in known)]
-
-    async def task_records(self, plan_file: str) -> dict[str, TaskRecord]:
-        """What missions that carried out a plan file say of its tasks, each the newest.
-
-        Those of the newest mission come first.
-        """
-        records: dict[str, TaskRecord] = {}
-        now = self._services.engine.now()
-        for mission in reversed(self._missions.values()):
-            if mission.request.plan_file == plan_file:
-                for task in mission.state.tasks.values():
-                    record = TaskRecord(
-                        mission=mission.id, status=mission.state.status, task=report_now(task, now)
-                    )
-                    records.setdefault(task.id, record)
-        for past in await self._past():
-            if past.plan_file == plan_file:
-                for report in past.tasks:
-                    record = TaskRecord(mission=past.mission, status=past.status, task=report)
-                    records.setdefault(report.id, record)
-        return records
-
-    async def first_change(self, mission_id: str, task_id: str) -> Place | None:
-        """Where a task of a mission changed something first, as far as that still stands."""
-        events = history.by_mission(await self._journalled()).get(mission_id, [])
-        engine = self._services.engine
-        return await engine.pool.submit(
-            first_change, events, task_id, engine.contents, engine.workspace
-        )
-
-    async def locate(self, found: Sequence[FoundAt]) -> list[Located | None]:
-        """Where what checks found is now; None for what is nowhere any more."""
-        engine = self._services.engine
-
-        def look() -> list[Located | None]:
-            return [located(each, engine.contents, engine.workspace) for each in found]
-
-        return await engine.pool.submit(look)
-
-    async def transcript(self, mission_id: str | None = None, task_id: str = "") -> Transcript:
-        """What is on record of a mission, or of one task of it, for people to read.
-
-        Args:
-            mission_id: which mission, running or not; the newest by default.
-            task_id: only this task.
-
-        Raises:
-            RequestError: there is no such mission or task.
-        """
-        pool = self._services.engine.pool
-        events = await pool.submit(self._services.events_of, mission_id)
-        if not events or not isinstance(events[0], MissionAccepted):
-            raise RequestError(f"there is no mission {mission_id or 'yet'}: `status` lists them")
-        name = events[0].mission_id
-        if task_id and task_id not in history.state_of(events).tasks:
-            raise RequestError(f"mission {name} has no task {task_id}")
-        return Transcript(name, await pool.submit(transcript.page, events, task_id))
-
     async def write_page(self, name: str, text: str) -> str:
         """Write a page for an editor to open; answers its path. It is deleted after some time.
 
@@ -535,15 +449,6 @@ class Orchestrator:
     async def stats(self) -> dict[str, object]:
         """The pools' figures, as ``$/orchestrator/poolStats`` has them."""
         return await self._services.look()
-
-    async def last_stats(self) -> LastStats:
-        """The figures at the end of the last mission, and what works on the workspace now."""
-        found = LastStats()
-        for event in await self._journalled():
-            if isinstance(event, MissionFinished) and event.stats:
-                found = LastStats(mission=event.mission_id, at=event.at, stats=event.stats)
-        pid = await self._services.engine.pool.submit(self._services.owner)
-        return found if pid is None else msgspec.structs.replace(found, live=usage_of(pid))
 
     async def clean(self, *, dry_run: bool = False) -> CleanReport:
         """Clean up the state folder, or say what that would do.
@@ -623,7 +528,7 @@ class Orchestrator:
             mission.crash(error)
             raise
         self._missions.pop(mission.id, None)
-        for ended in _overview(mission):
+        for ended in overview_of(mission):
             services.overviews.ended(ended)
         self.review.forget()
         took_s = round(time.monotonic() - started, 3)
@@ -639,24 +544,6 @@ class Orchestrator:
                 f"possible result, and are as small as they get. It knows: {known}"
             )
         return backend
-
-    async def _past(self) -> list[MissionOverview]:
-        """The missions that do not run, the newest first."""
-        overviews = self._services.overviews
-        if (kept := overviews.kept) is not None:
-            return kept
-        return await self._services.engine.pool.submit(overviews.read)
-
-    async def _journalled(self) -> tuple[AnyEvent, ...]:
-        return await self._services.engine.pool.submit(self._services.journalled)
-
-
-def _overview(mission: Mission) -> tuple[MissionOverview, ...]:
-    """What ``status`` says of a mission of this process, if it is in the journal."""
-    accepted = mission.events[0] if mission.events else None
-    if mission.request.dry_run or not isinstance(accepted, MissionAccepted):
-        return ()
-    return (history.overview_of(accepted, mission.state, mission.reports),)
 
 
 def _new_id() -> str:

@@ -30,8 +30,8 @@ from orchestrator_core.mission import journal_file
 from orchestrator_core.mission.engine import Engine
 from orchestrator_core.mission.lazy_journal import LazyJournal
 from orchestrator_core.mission.overviews import Overviews
-from orchestrator_core.mission.plan_writing import write_plan
 from orchestrator_core.mission.pending_hunks import reviewable
+from orchestrator_core.mission.plan_writing import write_plan
 from orchestrator_core.mission.pools import Pools
 from orchestrator_core.mission.reviewer import Reviewer
 from orchestrator_core.places import Places

@@ -181,10 +181,10 @@ class Commands:
         """Missions of all folders, their tasks and receipts, the newest first."""
         folders = list(self._session.folders.values())
         if len(folders) == 1:
-            return wire(await (await folders[0].orchestrator()).status())
+            return wire(await (await folders[0].orchestrator()).records.status())
         engine = await self._session.orchestrator()
         engines = [engine, *(other for other in self._session.opened if other is not engine)]
-        missions = [mission for each in engines for mission in await each.status()]
+        missions = [mission for each in engines for mission in await each.records.status()]
         return wire(sorted(missions, key=lambda mission: mission.started_at, reverse=True))
 
     async def stats(self) -> object:
@@ -199,7 +199,7 @@ class Commands:
         if mission is None or not others:
             return engine
         for other in others:
-            if any(past.mission == mission for past in await other.status()):
+            if any(past.mission == mission for past in await other.records.status()):
                 return other
         return engine
 

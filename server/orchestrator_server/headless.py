@@ -186,7 +186,7 @@ async def _undo(this: Run) -> int:
 
 async def _status(this: Run) -> int:
     async with _engine(this) as engine:
-        missions = await engine.status()
+        missions = await engine.records.status()
     if this.options.json:
         this.print_json({"missions": missions})
     else:
@@ -196,7 +196,7 @@ async def _status(this: Run) -> int:
 
 async def _stats(this: Run) -> int:
     async with _engine(this) as engine:
-        last = await engine.last_stats()
+        last = await engine.records.last_stats()
     if this.options.json:
         this.print_json(last)
     else:

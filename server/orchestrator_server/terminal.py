@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import MissionProgress
     from orchestrator_core.mission.history import MissionOverview
-    from orchestrator_core.orchestrator import LastStats
+    from orchestrator_core.mission_records import LastStats
     from orchestrator_core.records import CheckResult, MissionReport, TaskReport
 
 _MARKS = {

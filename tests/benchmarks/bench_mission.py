@@ -68,7 +68,7 @@ async def _whole_plan(count: int, *, asking: bool = False) -> tuple[float, list[
 async def _ask(engine: Orchestrator, took_s: list[float]) -> None:
     while True:
         began = time.perf_counter()
-        await engine.status()
+        await engine.records.status()
         took_s.append(time.perf_counter() - began)
         await asyncio.sleep(0.02)
 

@@ -46,7 +46,7 @@ async def main(root: Path) -> None:
         try:
             mission = await engine.resume()
         except RequestError:
-            if await engine.status():
+            if await engine.records.status():
                 return
             mission = await engine.start(request_for(*plan()))
         print("begun", flush=True)

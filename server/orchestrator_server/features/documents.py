@@ -77,7 +77,7 @@ class Documents:
             CleanupError: the page cannot be written.
         """
         engine = await self._engine_of(mission)
-        page = await engine.transcript(mission, task)
+        page = await engine.records.transcript(mission, task)
         if takes_pages(self._server.client_capabilities):
             uri = uri_of(page.mission, task)
             return {"uri": uri, "shown": await show(self._server, uri)}
@@ -98,7 +98,7 @@ class Documents:
             RequestError: it is none of this server, or there is no such mission or task.
         """
         mission, task = mission_and_task(uri)
-        page = await (await self._engine_of(mission)).transcript(mission, task)
+        page = await (await self._engine_of(mission)).records.transcript(mission, task)
         self._asked.pop(uri, None)
         self._asked[uri] = mission
         while len(self._asked) > _MOST:

@@ -166,7 +166,7 @@ class Findings:
         folder = self._session.folders[mission.root]
         try:
             engine = await folder.orchestrator()
-            places = await engine.locate([each.at for each in found])
+            places = await engine.records.locate([each.at for each in found])
             about = {
                 task: await self._about(folder, name, mission, task) for task in mission.failed
             }

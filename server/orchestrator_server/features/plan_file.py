@@ -135,7 +135,7 @@ class PlanFiles:
             return {}
         folder, path = place
         try:
-            return await (await folder.orchestrator()).task_records(path)
+            return await (await folder.orchestrator()).records.task_records(path)
         except JournalError as error:
             log.info("what became of the tasks of %s is not known: %s", path, error)
             return {}

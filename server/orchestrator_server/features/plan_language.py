@@ -177,7 +177,7 @@ class PlanLanguage:
             return None
         folder = place[0]
         engine = await folder.orchestrator()
-        changed = await engine.first_change(record.mission, task_id)
+        changed = await engine.records.first_change(record.mission, task_id)
         if changed is None:
             return None
         start = lsp.Position(changed.line - 1, 0)

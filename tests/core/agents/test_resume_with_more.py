@@ -117,7 +117,7 @@ async def test_it_goes_on_with_more_where_it_stopped(tmp_path: Path, root: Path)
         listener = Recorder()
         async with opened(root, process, BudgetLimits(requests=50), listener) as engine:
             report = await resumed(engine, stopped.mission)
-            (known,) = await engine.status()
+            (known,) = await engine.records.status()
         asked = len(process.requests)
     assert report.status is known.status is MissionStatus.DONE, report.reason
     assert report.mission == stopped.mission
@@ -137,7 +137,7 @@ async def test_it_does_not_go_on_without_more(tmp_path: Path, root: Path) -> Non
             for _ in range(2):
                 with pytest.raises(RequestError, match=r"not resumed.*7 requests.*Raise orch"):
                     await engine.resume()
-            (known,) = await engine.status()
+            (known,) = await engine.records.status()
             assert known.status is MissionStatus.CANCELLED
 
             more = msgspec.structs.replace(budget, requests=FIRST + 2)

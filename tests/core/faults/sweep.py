@@ -141,7 +141,7 @@ async def recover(root: Path) -> None:
     with Journal(root / ".opencode") as journal:
         replay(journal.events())
     async with asyncio.timeout(DEADLINE_S), orchestrator(root, act) as engine:
-        past = await engine.status()
+        past = await engine.records.status()
         if await engine.interrupted():
             status = (await (await engine.resume()).wait()).status
         else:

@@ -314,7 +314,7 @@ async def test_what_is_in_the_journal_no_more_cannot_be_settled(root: Path) -> N
         assert await engine.review.pending() == []
         with pytest.raises(RequestError):
             await engine.review.settle(accept=True, mission_id=started)
-        assert await engine.status() == []
+        assert await engine.records.status() == []
 
 
 async def test_what_runs_is_not_reviewed(root: Path) -> None:

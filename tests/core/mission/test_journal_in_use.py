@@ -39,7 +39,7 @@ async def test_a_damaged_journal_is_put_aside_and_told(root: Path) -> None:
     async with orchestrator(root, act, listener=recorder) as engine:
         mission = await engine.start(request_for(Task(id="T1", title="")))
         assert (await mission.wait()).status is MissionStatus.DONE
-        assert len(await engine.status()) == 1
+        assert len(await engine.records.status()) == 1
     assert "damaged" in recorder.notices[0]
     assert list((root / ".opencode").glob("state.db.damaged-*"))
 
@@ -49,7 +49,7 @@ async def test_a_second_server_reads_but_does_not_write(root: Path) -> None:
         mission = await first.start(request_for(Task(id="T1", title="")))
         await mission.wait()
         async with orchestrator(root, act) as second:
-            assert [found.mission for found in await second.status()] == [mission.id]
+            assert [found.mission for found in await second.records.status()] == [mission.id]
             with pytest.raises(JournalBusy):
                 await second.start(request_for(Task(id="T2", title="")))
             with pytest.raises(JournalBusy):
@@ -71,7 +71,7 @@ async def test_one_task_is_undone_and_the_others_stay(root: Path) -> None:
         with pytest.raises(RequestError, match="left nothing to undo"):
             await engine.undo(mission.id, "T1")
         assert (await engine.undo()).files_restored == ("T2.txt",)
-        assert (await engine.status())[0].status is MissionStatus.UNDONE
+        assert (await engine.records.status())[0].status is MissionStatus.UNDONE
 
 
 async def test_a_failed_missions_edits_are_not_what_undo_looks_for(root: Path) -> None:

@@ -27,7 +27,7 @@ async def test_status_between_tasks_agrees_with_the_events_so_far(tmp_path: Path
     seen: list[tuple[MissionOverview, MissionOverview]] = []
 
     async def act(context: TaskContext) -> None:
-        (now,) = await engine.status()
+        (now,) = await engine.records.status()
         seen.append((now, history.overview(list(recorder.events))))
         context.draft.write(f"{context.task.id}.txt", "done\n")
 
@@ -35,7 +35,7 @@ async def test_status_between_tasks_agrees_with_the_events_so_far(tmp_path: Path
     tasks = [Task(f"T{n}", f"task {n}", depends=(f"T{n - 1}",) if n else ()) for n in range(4)]
     async with orchestrator(root, act, listener=recorder) as engine:
         report = await (await engine.start(request_for(*tasks))).wait()
-        (after,) = await engine.status()
+        (after,) = await engine.records.status()
 
     assert report.status is MissionStatus.DONE, report.reason
     assert [now.tasks for now, _ in seen] == [told.tasks for _, told in seen]
@@ -86,7 +86,7 @@ async def test_status_reads_nothing_while_a_mission_runs(
         with monkeypatch.context() as patch:
             patch.setattr(LazyJournal, "missions", refuse)
             patch.setattr(LazyJournal, "events", refuse)
-            return [mission.status for mission in await engine.status()]
+            return [mission.status for mission in await engine.records.status()]
 
     async def act(context: TaskContext) -> None:
         context.draft.write(f"{context.task.id}.txt", "done\n")

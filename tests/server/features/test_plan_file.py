@@ -20,6 +20,7 @@ class Session:
         self.document = SimpleNamespace(source="", version=0)
         self.published: list[lsp.PublishDiagnosticsParams] = []
         self.on_published: Any = lambda: None
+        self.records = self
         self.settings = SimpleNamespace(plan_file=".opencode/todo.md")
         workspace = SimpleNamespace(text_documents={URI: self.document}, position_encoding="utf-16")
         self.server = SimpleNamespace(
