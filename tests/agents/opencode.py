@@ -18,6 +18,7 @@ from orchestrator_core.events import TaskStarted
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus, TaskState
+from orchestrator_core.safety import BudgetLimits
 from orchestrator_core.services import Services
 from scripted_backend import Recorder
 from scripted_model import ModelProcess, call, rule, say
@@ -89,11 +90,15 @@ async def opened(
     root: Path,
     home: Path,
     process: ModelProcess,
+    *,
+    budget: BudgetLimits | None = None,
     listener: Recorder | None = None,
 ) -> AsyncGenerator[Orchestrator]:
     """The project's orchestrator, on OpenCode, on the scripted model; nothing may be left of it."""
     (home / "opencode.json").write_text(json.dumps(_configuration(process.base_url)))
-    settings = Settings(backend="acp", agent=AgentSettings(command="opencode"))
+    settings = Settings(
+        backend="acp", agent=AgentSettings(command="opencode"), budget=budget or BudgetLimits()
+    )
     places = Places.of(root, state=root.parent / "state", cache=root.parent / "cache")
     services = await Services.open(root, settings, listener or Recorder(), places=places)
     engine = Orchestrator(services)
@@ -192,3 +197,17 @@ async def test_stopping_in_mid_stream_leads_to_silence(
     assert report.status is MissionStatus.CANCELLED
     assert {task.status for task in report.tasks} == {TaskState.CANCELLED}
     assert {(root / name).read_text() for name in ("one.py", "two.py")} == {BEFORE}
+
+
+async def test_its_turns_are_held_by_the_budget(tmp_path: Path, root: Path, house: Path) -> None:
+    rules = (TITLES, PLANS, work("T1", "one.py"), work("T2", "two.py"), PASSES)
+    with ModelProcess(tmp_path, *rules) as process:
+        async with opened(root, house, process, budget=BudgetLimits(requests=1)) as engine:
+            report = await run(engine)
+        async with opened(root, house, process) as engine:
+            again = await asyncio.wait_for((await engine.resume()).wait(), DEADLINE_S)
+    print(f"\n{report.reason}\n{again.stats.get('spent')}")
+    assert report.status is MissionStatus.CANCELLED, report.reason
+    assert "budget of 1 requests" in report.reason
+    assert again.mission == report.mission
+    assert again.status is MissionStatus.DONE, again.reason
