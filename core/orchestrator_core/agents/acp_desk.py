@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.agents.acp_place import Place
@@ -191,6 +192,7 @@ class AcpDesk(RoleDesk):
         work: Callable[[Talk], Awaitable[T]],
         *,
         prompt: str = "",
+        files: Sequence[str] = (),
         changing: Callable[[str], bool] = lambda _: False,
     ) -> T:
         """Have something done with a session whose copy holds the texts of a draft.
@@ -201,19 +203,28 @@ class AcpDesk(RoleDesk):
             rights: what the agent may do.
             work: does it; begins again from the start if the agent fails in passing.
             prompt: the role's usual prompt, where that is another than for models.
+            files: what it is about, files or globs of files: their conventions are told.
             changing: which files it is about to change.
 
         Raises:
             AgentError: it did not go well; the message says why, and how often it was tried.
             OrchestratorError: as ``work`` does.
         """
+        conventions = await self.conventions(files)
         waits = self._backoff()
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with await self._engine.concurrency.acquire(ROLE, model=self.agent_name) as token:
                     try:
                         async with self._sessions.session(role) as session:
-                            talk = await self._begin(session, role, draft, rights, prompt)
+                            opening = partial(
+                                system_prompt,
+                                role,
+                                self.workspace,
+                                usual=prompt,
+                                conventions=conventions,
+                            )
+                            talk = await self._begin(session, draft, rights, opening)
                             await self.pool.submit(session.tree.remember, changing)
                             return await work(talk)
                     except ModelFault:
@@ -230,7 +241,7 @@ class AcpDesk(RoleDesk):
         raise AssertionError("the last attempt returns or raises")
 
     async def _begin(
-        self, session: Session, role: Role, draft: Draft, rights: Rights, prompt: str
+        self, session: Session, draft: Draft, rights: Rights, prompt: Callable[..., str]
     ) -> Talk:
         texts = await self.pool.submit(_texts, draft)
         await self._house.fill(session.tree, texts, lambda path: rights.readable("read", path))
@@ -244,7 +255,7 @@ class AcpDesk(RoleDesk):
         )
         session.connection.places[session.id] = place
         marker = Marker()
-        opening = await self.pool.submit(system_prompt, role, self.workspace, marker, prompt)
+        opening = await self.pool.submit(prompt, marker=marker)
         if session.uses:
             opening = f"This is a new task; what came before is done with.\n\n{opening}"
         return Talk(self, session, place, marker, f"{opening}\n\n")

@@ -119,7 +119,13 @@ class AcpWorker:
         with budget.agent():
             changing = partial(_may_change, task)
             return await desk.use(
-                "worker", context.draft, rights, work, prompt="agent", changing=changing
+                "worker",
+                context.draft,
+                rights,
+                work,
+                prompt="agent",
+                files=context.task.files,
+                changing=changing,
             )
 
     async def _changes(self, place: Place) -> TreeChanges:
@@ -149,7 +155,8 @@ class AcpCritic:
             said = role_talk.review_request(context.task, receipt, diff, talk.marker)
             return await role_talk.hear_verdict(ask, said, desk.agent_name, receipt)
 
-        return await desk.use("reviewer", context.draft, rights, work)
+        files = [change.new_path or change.path for change in changes]
+        return await desk.use("reviewer", context.draft, rights, work, files=files)
 
 
 def _may_change(task: Task, path: str) -> bool:

@@ -192,6 +192,24 @@ async def test_a_failed_review_is_mended_on_the_second_try(
     assert seen == [GREET], "it went on from what it had done"
 
 
+async def test_an_agent_is_told_the_conventions_that_hold_for_its_files(
+    with_agent: WithAgent, project: Path
+) -> None:
+    (project / "src").mkdir()
+    (project / "other").mkdir()
+    for folder in (".", "src", "other"):
+        (project / folder / "AGENTS.md").write_text(f"The rule of {folder} is to greet.\n")
+    plan = PLAN.replace("files: app.py", "files: src/app.py")
+    work = [write("src/app.py", GREET), say("It greets.")]
+    async with with_agent(*planned(work, plan=plan)) as (engine, script):
+        report = await run(engine)
+        told = [p["text"] for p in script.prompts if "You are a Worker" in p["text"]]
+    assert report.status is MissionStatus.DONE, report.reason
+    assert "The rule of . is" in told[0]
+    assert "The rule of src is" in told[0]
+    assert "The rule of other is" not in told[0]
+
+
 async def test_sessions_are_used_again_for_the_next_task(with_agent: WithAgent) -> None:
     chain = TWO.replace("T2: Two | depends: -", "T2: Two | depends: T1")
     rules = (
