@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.workspace.scratch import ScratchCopy
+from orchestrator_core.mission.own_checks import copy_of
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.agent import TaskContext
@@ -20,12 +20,7 @@ async def run_line(context: TaskContext, command: str) -> str:
     shell, draft = context.toolbox.shell, context.draft
     shell.require_trust()
     texts = {**draft.workspace.unsaved(), **draft.documents()}
-    files = await context.toolbox.code.glob(hidden=True)
-    root = draft.workspace.root
-    scratch = await context.pool.submit(ScratchCopy, root, files, texts, context.scratch)
-    try:
-        result = await shell.run(command, cwd=scratch.path, timeout_s=context.timeout_s)
-    finally:
-        await context.pool.submit(scratch.remove)
+    async with copy_of(context, texts) as copy:
+        result = await shell.run(command, cwd=copy.path, timeout_s=context.timeout_s)
     how = f"{result.outcome}, exit code {result.exit_code}, {result.duration_s:.1f} s"
     return f"{how}\n{result.output}"

@@ -281,7 +281,7 @@ class Commander:
             state, reason, notes = TaskState.CANCELLED, self._run_short(error), ()
         except OrchestratorError as error:
             state, reason, notes = TaskState.FAILED, str(error), ()
-        except Exception as error:
+        except BaseException as error:
             log.exception("task %s of mission %s", task.id, self._mission.id)
             state, notes = TaskState.FAILED, ()
             reason = f"internal error, please report it: {type(error).__name__}: {error}"

@@ -6,6 +6,7 @@ unsaved in the editor included, so that what it breaks is the copy's.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.runtime.command import CommandResult
+    from orchestrator_core.runtime.future import Future
 
 _SHOWN = 10
 
@@ -37,11 +39,21 @@ async def copy_of(
     """
     files = await context.toolbox.code.glob(hidden=True)
     root = context.draft.workspace.root
-    copy = await context.pool.submit(ScratchCopy, root, files, texts, context.scratch)
+    making = context.pool.submit(ScratchCopy, root, files, texts, context.scratch)
+    try:
+        copy = await making
+    except asyncio.CancelledError:
+        making.add_done_callback(_remove)  # it may be made all the same, and would be nobody's
+        raise
     try:
         yield copy
     finally:
         await context.pool.submit(copy.remove)
+
+
+def _remove(made: Future[ScratchCopy]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().remove()
 
 
 async def run_in(

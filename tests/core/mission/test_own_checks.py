@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator_core.config import Settings
+from orchestrator_core.mission import own_checks
+from orchestrator_core.mission.own_checks import copy_of
 from orchestrator_core.records import CheckResult, MissionStatus, Task, TaskReport
+from orchestrator_core.workspace.scratch import ScratchCopy
 from scripted_backend import orchestrator, request_for
 
 if TYPE_CHECKING:
@@ -110,3 +115,37 @@ async def test_the_verb_names_the_texts_that_it_saw(root: Path) -> None:
         (root / "other.txt").write_text("it does not look at this\n")
         assert await seen() == unsaved
         assert await seen("run true") != ""
+
+
+async def test_a_stop_while_a_copy_is_made_leaves_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, go_on, removed = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(ScratchCopy):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.set()
+            go_on.wait(30)
+
+        def remove(self) -> None:
+            super().remove()
+            removed.set()
+
+    monkeypatch.setattr(own_checks, "ScratchCopy", Slow)
+    scratch: list[Path] = []
+
+    async def work(context: TaskContext) -> None:
+        scratch.append(context.scratch)
+        async with copy_of(context, {}):
+            pass
+
+    async with orchestrator(root, work) as engine:
+        mission = await engine.start(request_for(Task("T1", "work")))
+        assert await asyncio.to_thread(made.wait, 30)
+        mission.stop("enough")
+        assert (await mission.wait()).status is MissionStatus.CANCELLED
+        assert list(scratch[0].iterdir())
+        go_on.set()
+        assert await asyncio.to_thread(removed.wait, 30)
+        assert not list(scratch[0].iterdir())

@@ -1,4 +1,4 @@
-"""A mission is stopped at each of its moments: it ends, soon, and every task has an end."""
+"""Whatever ends a mission, at each of its moments: it does end, and so does every task."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.mission.mission import Mission
+
+
+class Odd(BaseException):
+    """What no library should raise."""
+
 
 CHAIN = (Task("T1", "one"), Task("T2", "two", depends=("T1",)), Task("T3", "three"))
 EVENTS = 13  # accepted, planned; each task started, reviewed, finished; its edits twice in T1
@@ -67,3 +72,19 @@ async def test_a_stop_at_any_event_ends_the_mission(
     assert sorted(finished) == ["T1", "T2", "T3"]
     first = {task.id: task.status for task in report.tasks}["T1"]
     assert (root / "a.py").exists() == (first is TaskState.DONE)
+
+
+async def test_a_worker_that_raises_what_is_no_exception_ends_its_mission(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+
+    async def act(context: TaskContext) -> None:
+        raise Odd("so odd")
+
+    async with orchestrator(root, act) as engine:
+        mission = await engine.start(request_for(*CHAIN))
+        async with asyncio.timeout(20):
+            report = await mission.wait()
+
+    assert report.status is MissionStatus.FAILED
+    assert "Odd: so odd" in report.reason
