@@ -114,7 +114,7 @@ async def _show_progress(editor: FakeEditor) -> None:
             _show_event(event, titles)
         shown_events = len(editor.events)
         for _, value in editor.progress[shown_progress:]:
-            if value["kind"] == "report":
+            if value["kind"] != "end" and value.get("message"):
                 _say(f"    {value['percentage']:3d} %  {value['message']}")
         shown_progress = len(editor.progress)
         await editor.changed()

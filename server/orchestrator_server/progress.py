@@ -33,7 +33,7 @@ class MissionProgressBars:
         self._creating: set[asyncio.Task[None]] = set()
 
     def open(self, mission_id: str, title: str, token: lsp.ProgressToken | None) -> None:
-        """Begin a mission's bar; what is reported while the token is created comes after."""
+        """Begin a mission's bar; what is reported while the token is created comes with it."""
         if token is not None:
             self._begin(mission_id, title, token)
             return
@@ -85,10 +85,15 @@ class MissionProgressBars:
 
     def _begin(self, mission_id: str, title: str, token: lsp.ProgressToken) -> None:
         self._tokens[mission_id] = token
-        begin = lsp.WorkDoneProgressBegin(title=title, cancellable=True, percentage=0)
+        # In one notification: some editors take two at once in no particular order.
+        latest = self._latest.pop(mission_id, None)
+        begin = lsp.WorkDoneProgressBegin(
+            title=title,
+            cancellable=True,
+            message=None if latest is None else latest.message,
+            percentage=0 if latest is None else int(latest.fraction * 100),
+        )
         self._send(token, begin)
-        if (latest := self._latest.pop(mission_id, None)) is not None:
-            self.report(latest)
 
     def _send(
         self, token: lsp.ProgressToken, value: object, *, key: Hashable | None = None
