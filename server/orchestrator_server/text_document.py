@@ -253,8 +253,16 @@ class OpenDocument(TextDocument):
         self._source = index.text
 
 
+_EARLY = 64
+"""So many documents may have a text ahead of their opening; the oldest is forgotten first."""
+
+
 class OpenWorkspace(Workspace):
-    """The workspace with documents of this module; a change to an unknown one is ignored."""
+    """The workspace with documents of this module; a change to an unknown one is ignored.
+
+    A whole text that comes ahead of the opening of its document, as some editors send it where
+    they make an edit to a file that was not open, takes effect with the opening.
+    """
 
     def __init__(
         self,
@@ -265,6 +273,17 @@ class OpenWorkspace(Workspace):
     ) -> None:
         super().__init__(root_uri, sync_kind, workspace_folders, position_encoding)
         self._position_codec = ClampingCodec(position_encoding)
+        self._early: dict[str, tuple[int, types.TextDocumentContentChangeWholeDocument]] = {}
+
+    def put_text_document(
+        self, text_document: types.TextDocumentItem, notebook_uri: str | None = None
+    ) -> None:
+        """Add a document that was opened."""
+        super().put_text_document(text_document, notebook_uri)
+        version, whole = self._early.pop(unquote(text_document.uri), (-1, None))
+        if whole is not None and version > text_document.version:
+            identifier = types.VersionedTextDocumentIdentifier(version, text_document.uri)
+            self.update_text_document(identifier, whole)
 
     def _create_text_document(
         self,
@@ -288,11 +307,16 @@ class OpenWorkspace(Workspace):
         change: types.TextDocumentContentChangeEvent,
     ) -> None:
         """Apply a change to an open document."""
-        if unquote(text_doc.uri) not in self.text_documents:
-            logger.warning("ignored a change to %s, which is not open", text_doc.uri)
-            return
-        known = self.text_documents[unquote(text_doc.uri)].version
+        uri = unquote(text_doc.uri)
         whole = isinstance(change, types.TextDocumentContentChangeWholeDocument)
+        if uri not in self.text_documents:
+            logger.warning("ignored a change to %s, which is not open", text_doc.uri)
+            if whole and text_doc.version >= self._early.get(uri, (0, None))[0]:
+                self._early[uri] = text_doc.version, change
+                if len(self._early) > _EARLY:
+                    del self._early[next(iter(self._early))]
+            return
+        known = self.text_documents[uri].version
         if whole and known is not None and text_doc.version < known:
             return  # the text of a later version overtook it
         super().update_text_document(text_doc, change)

@@ -163,6 +163,39 @@ def test_a_change_to_a_document_that_is_not_open_is_ignored(caplog) -> None:
     assert not workspace.text_documents
 
 
+@pytest.mark.parametrize(
+    ("opened", "early", "text"), [(0, [1], "text 1"), (0, [2, 1], "text 2"), (3, [2], "opened")]
+)
+def test_a_whole_text_ahead_of_the_opening_counts_if_it_is_newer(
+    opened: int, early: list[int], text: str
+) -> None:
+    workspace = OpenWorkspace(
+        None, types.TextDocumentSyncKind.Full, [], types.PositionEncodingKind.Utf8
+    )
+    for version in early:
+        identifier = types.VersionedTextDocumentIdentifier(version, "file:///a%20d")
+        whole = types.TextDocumentContentChangeWholeDocument(f"text {version}")
+        workspace.update_text_document(identifier, whole)
+
+    for _ in range(2):  # it counts once: a document that is closed and opened again is as it is
+        workspace.put_text_document(types.TextDocumentItem("file:///a d", "x", opened, "opened"))
+        document = workspace.get_text_document("file:///a d")
+        assert (document.source, document.version) == (text, max(opened, *early))
+        workspace.remove_text_document("file:///a d")
+        text, early = "opened", [opened]
+
+
+def test_few_texts_are_kept_for_documents_that_are_never_opened() -> None:
+    workspace = OpenWorkspace(
+        None, types.TextDocumentSyncKind.Full, [], types.PositionEncodingKind.Utf8
+    )
+    for number in range(1000):
+        identifier = types.VersionedTextDocumentIdentifier(1, f"file:///{number}")
+        whole = types.TextDocumentContentChangeWholeDocument("text")
+        workspace.update_text_document(identifier, whole)
+    assert len(workspace._early) == 64
+
+
 def test_of_whole_texts_that_overtook_one_another_the_newest_counts() -> None:
     helix = types.ClientInfo("helix", "25.01.1")
     kind = _sync_kind(helix, types.TextDocumentSyncKind.Incremental)
