@@ -25,6 +25,9 @@ class Editor(ABC):
     needs: tuple[str, ...] = ()
     """Programs without which it cannot be tried."""
 
+    progress = "0/1 tasks"
+    """What it shows of a mission of one task that runs."""
+
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
 
@@ -409,6 +412,7 @@ class Kakoune(Editor):
     """Looked at through its own remote control, with kakoune-lsp."""
 
     needs = ("kak", "kak-lsp")
+    progress = "0 % "  # of two reports close together it may show the first
     _session = "bench"
 
     def start(self, path: str) -> None:

@@ -94,7 +94,7 @@ def test_a_task_is_run_on_selected_lines(editor: Editor) -> None:
 
 def test_a_running_mission_shows_its_progress_and_is_stopped(editor: Editor) -> None:
     editor.task("run sleep 600 in shop")
-    editor.bench.sees("0/1 tasks")
+    editor.bench.sees(editor.progress)
     editor.bench.runs("sleep")
 
     editor.stop_mission()
