@@ -43,8 +43,11 @@ def main(names: list[str]) -> None:
     """Run the benchmarks and refresh the page."""
     text = PAGE.read_text("utf-8") if PAGE.exists() else ""
     sections = dict(re.findall(r"^## (\w+)$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    for script in sorted(HERE.glob("bench_*.py")):
-        if not names or script.stem in names:
+    scripts = {script.stem: script for script in sorted(HERE.glob("bench_*.py"))}
+    if unknown := [name for name in names if name not in scripts]:
+        sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(scripts)}")
+    for name, script in scripts.items():
+        if not names or name in names:
             print(f"== {script.stem}", flush=True)
             section = measure(script)
             print(section, flush=True)
