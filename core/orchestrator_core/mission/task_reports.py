@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator_core.events import (
     EditsApplied,
@@ -17,7 +17,7 @@ from orchestrator_core.events import (
 from orchestrator_core.records import TaskReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.state import MissionState
@@ -46,40 +46,43 @@ class TaskReports:
 
     def note(self, event: AnyEvent) -> None:
         """Take note of what happened to a task."""
-        match event:  # the most frequent first
-            case TaskStarted() | TaskFinished():
-                self._stale[event.task_id] = None
-            case EditsApplied():
-                if not self._dry_run:
-                    self._changed(event)
-            case EditsIntended():
-                if self._dry_run:
-                    self._changed(event)
-            case TaskReviewed():
-                self._receipts[event.task_id] = event.receipt
-                self._stale[event.task_id] = None
-            case MissionPlanned():
-                self._reports = {
-                    task.id: self._reports.get(task.id)
-                    or TaskReport(task.id, task.title, task.state)
-                    for task in event.plan.tasks
-                }
-                self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
-            case MissionAccepted():
-                self._stale = dict.fromkeys(self._reports)  # what was cancelled is so no more
-            case TaskDivided():
-                self._reports = self._with_parts(event)
-            case _:
-                pass
+        noted = self._NOTED.get(type(event))
+        if noted is not None:
+            noted(self, event)
 
-    def _with_parts(self, event: TaskDivided) -> dict[str, TaskReport]:
+    def _moved(self, event: TaskStarted | TaskFinished) -> None:
+        self._stale[event.task_id] = None
+
+    def _intended(self, event: EditsIntended) -> None:
+        if self._dry_run:
+            self._changed(event)
+
+    def _applied(self, event: EditsApplied) -> None:
+        if not self._dry_run:
+            self._changed(event)
+
+    def _reviewed(self, event: TaskReviewed) -> None:
+        self._receipts[event.task_id] = event.receipt
+        self._stale[event.task_id] = None
+
+    def _planned(self, event: MissionPlanned) -> None:
+        self._reports = {
+            task.id: self._reports.get(task.id) or TaskReport(task.id, task.title, task.state)
+            for task in event.plan.tasks
+        }
+        self._stale = dict.fromkeys(name for name in self._stale if name in self._reports)
+
+    def _accepted(self, _: MissionAccepted) -> None:
+        self._stale = dict.fromkeys(self._reports)  # what was cancelled is so no more
+
+    def _divided(self, event: TaskDivided) -> None:
         reports: dict[str, TaskReport] = {}
         for task_id, report in self._reports.items():
             reports[task_id] = report
             if task_id == event.task_id:
                 for part in event.parts:
                     reports[part.id] = TaskReport(part.id, part.title, part.state)
-        return reports
+        self._reports = reports
 
     def _changed(self, event: EditsIntended | EditsApplied) -> None:
         files = self._files.setdefault(event.task_id, {})
@@ -103,6 +106,17 @@ class TaskReports:
         if len(self._sorted_files) != len(self._all_files):
             self._sorted_files = tuple(sorted(self._all_files))
         return self._sorted_files
+
+    _NOTED: ClassVar[dict[type[AnyEvent], Callable[..., None]]] = {
+        TaskStarted: _moved,
+        TaskFinished: _moved,
+        EditsIntended: _intended,
+        EditsApplied: _applied,
+        TaskReviewed: _reviewed,
+        MissionPlanned: _planned,
+        MissionAccepted: _accepted,
+        TaskDivided: _divided,
+    }
 
 
 def task_reports(
