@@ -1,4 +1,28 @@
-"""What an agent's roles share besides the desk of all roles: sessions, and turns within a budget.
+"""What an agent's roles share besides the desk of all roles: its sessions, each on a copy.
+
+The agent speaks the Agent Client Protocol. It is a program of the person's: opencode, claude-code,
+gemini, codex, or any command line (``orchestrator.agent.command``, or the variable
+``OPENCODE_ORCHESTRATOR_AGENT``); by default the first that is on ``PATH``. It is started when it is
+first needed, in a process group of its own, and ended with this process, or when nobody has used it
+for some minutes.
+
+::
+
+    AcpDesk                answers the prompts of roles (prompted_roles)
+      AcpTalk              one use of a session: turns, and what they changed
+      SessionPool          which session; five a role, ten uses, five idle minutes
+        AgentHouse         the agent's folder, confinement, environment; fills copies
+          WorkTree         a copy of the workspace that is a git snapshot (acp_snapshot)
+        AgentConnection    handshake, sessions, turns, cancelling (the SDK is imported here)
+          AgentProcess     process, pipes, bounds
+          AgentClient      what the agent asks: files, permission
+
+An agent works on a copy of the workspace, never in it: where no copy can be made the task fails.
+What it changed there becomes the task's draft, and goes the way of any other work; what roles other
+than Workers change is dropped with their copy. Where the system can (Landlock), writes are confined
+to the copies and the agent's own folders; every receipt's notes say what was in force. In a
+workspace that nobody trusts, its files that make agents run code are left out, and what an agent
+asks to run is refused.
 
 What may pass (an agent that died, fell silent, or answered nonsense) has the whole use begin
 again with a fresh session and a fresh copy, after a pause, under the circuit of the agent.
@@ -11,9 +35,12 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator_core.agents.acp_house import AgentHouse
 from orchestrator_core.agents.acp_place import Place
+from orchestrator_core.agents.acp_sessions import SessionPool
+from orchestrator_core.agents.acp_talk import AcpTalk
 from orchestrator_core.agents.acp_turn import Turn
-from orchestrator_core.agents.chat import CHARACTERS_A_TOKEN
+from orchestrator_core.agents.path_globs import matches_path
 from orchestrator_core.agents.role_desk import RoleDesk
 from orchestrator_core.agents.roles import system_prompt
 from orchestrator_core.agents.untrusted import Marker
@@ -21,14 +48,13 @@ from orchestrator_core.errors import AgentError, CircuitOpen, ModelFault, Orches
 from orchestrator_core.primitives.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from orchestrator_core.agents.acp_house import AgentHouse
-    from orchestrator_core.agents.acp_sessions import Session, SessionPool
+    from orchestrator_core.agents.acp_sessions import Session
+    from orchestrator_core.agents.agent_choice import Agent
     from orchestrator_core.agents.budget import Budget, Budgets
-    from orchestrator_core.agents.desk import Rights
     from orchestrator_core.agents.permission_gate import Asker
-    from orchestrator_core.agents.roles import Role
+    from orchestrator_core.agents.role_desk import Job, RoleTalk
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.workspace.draft import Draft
 
@@ -41,93 +67,10 @@ ROLE = "agent"
 SESSIONS = 50
 """Uses at once: roles have limits of their own."""
 
-_AGAIN = 3
-_GO_ON = "You stopped at a limit. Go on where you stopped, in smaller steps."
-_SPEAK = "You did and said nothing. Do the task, or say why it cannot be done."
-_DO_WITHOUT = "You were refused: {}. Do without it, and do the task to its end."
-
 
 def pauses() -> Backoff:
     """The pauses between attempts."""
     return Backoff(0.5, 30.0, jitter=0.5)
-
-
-class Talk:
-    """One use of a session: what is said in it. Not to be used by two at once.
-
-    Attributes:
-        place: what the agent works on.
-        marker: marks data in what it is told.
-    """
-
-    def __init__(
-        self, desk: AcpDesk, session: Session, place: Place, marker: Marker, opening: str
-    ) -> None:
-        self._desk = desk
-        self._session = session
-        self._opening = opening
-        self.place = place
-        self.marker = marker
-
-    @property
-    def agent(self) -> str:
-        """What the agent calls itself, with its version."""
-        return self._session.connection.capabilities.name
-
-    async def ask(
-        self, text: str, budget: Budget, say: Callable[[str], None] = lambda _: None
-    ) -> str:
-        """Have the agent do something; answers what it said in the end.
-
-        Raises:
-            BudgetExceeded: nothing is left, or the time was over before it ended.
-            AgentError: it refused, did nothing, did not end, or left its copy.
-            ModelFault: it failed in passing.
-        """
-        name = self._desk.agent_name
-        for _ in range(_AGAIN):
-            turn = Turn(
-                lambda title: say(self._desk.clean(title)),
-                self.place.astray,
-                lambda cost_usd: self._desk.covers(budget, cost_usd - self._session.spent_usd),
-            )
-            self.place.turn = turn
-            stop = await self._turn(self._opening + text, turn, budget)
-            self._opening = ""
-            if stop == "refusal":
-                raise AgentError(f"{name} refused the task: {turn.text.strip() or 'no reason'}")
-            if stop == "cancelled":
-                raise AgentError(f"{name} gave the task up of its own accord")
-            if stop != "end_turn":
-                text = _GO_ON
-            elif turn.text.strip() or (turn.acted and not turn.refused):
-                return turn.text
-            else:  # some end their turn where something is refused
-                text = _DO_WITHOUT.format("; ".join(turn.refused)) if turn.refused else _SPEAK
-        raise AgentError(f"{name} did nothing usable in {_AGAIN} turns")
-
-    async def _turn(self, text: str, turn: Turn, budget: Budget) -> str:
-        """One turn within the budget; answers why it ended."""
-        desk, session = self._desk, self._session
-        tokens = int(len(text) / CHARACTERS_A_TOKEN) + 1
-        with budget.reserve(tokens) as reservation:
-            told = None
-            try:
-                async with asyncio.timeout(desk.seconds_left(budget)):
-                    told = await session.connection.prompt(
-                        session.id, desk.clean(text), turn, silent_s=desk.silent_s
-                    )
-                return told.stop
-            except TimeoutError:
-                turn.overspent = True
-            finally:
-                cost_usd = max(0.0, (turn.cost_usd or 0.0) - session.spent_usd)
-                session.spent_usd += cost_usd
-                reservation.settle(told.tokens if told else tokens, cost_usd)
-                if turn.overspent:
-                    with budget.reserve(0):  # says what ran out
-                        pass
-        raise AgentError(f"{desk.agent_name} took too long")
 
 
 class AcpDesk(RoleDesk):
@@ -135,31 +78,34 @@ class AcpDesk(RoleDesk):
 
     Args:
         engine: the workspace's services.
+        agent: which agent.
         budgets: what each mission may spend.
-        asker: whoever can ask the person.
-        house: where the agent runs.
-        sessions: its sessions.
-        agent_name: what it is called.
+        asker: whoever can ask the person about a call that is not settled.
+        environment: this process's.
         backoff: makes the pauses between attempts.
     """
 
     def __init__(
         self,
         engine: Engine,
+        agent: Agent,
         budgets: Budgets,
         asker: Asker,
+        environment: Mapping[str, str],
         *,
-        house: AgentHouse,
-        sessions: SessionPool,
-        agent_name: str,
         backoff: Callable[[], Backoff] = pauses,
     ) -> None:
         super().__init__(engine, budgets, asker)
         engine.concurrency.resize("role", ROLE, SESSIONS)
-        self._house = house
-        self._sessions = sessions
-        self.agent_name = agent_name
+        self._agent = agent
+        self._house = AgentHouse(engine, agent, environment)
+        self._sessions = SessionPool(self._house)
         self._backoff = backoff
+
+    @property
+    def who(self) -> str:
+        """What the agent is called."""
+        return self._agent.name
 
     @property
     def silent_s(self) -> float:
@@ -180,53 +126,19 @@ class AcpDesk(RoleDesk):
         """What keeps the agent from the rest of the system, in a few words."""
         return await self.pool.submit(self._house.in_force)
 
-    async def listed(self, place: Place) -> Sequence[str]:
-        """The files that are in a copy now, without those that ignore rules hide."""
-        return await self.toolbox.code.glob(hidden=True, root=place.tree.path)
-
-    async def use(
-        self,
-        role: Role,
-        draft: Draft,
-        rights: Rights,
-        work: Callable[[Talk], Awaitable[T]],
-        *,
-        prompt: str = "",
-        files: Sequence[str] = (),
-        changing: Callable[[str], bool] = lambda _: False,
-    ) -> T:
-        """Have something done with a session whose copy holds the texts of a draft.
-
-        Args:
-            role: whose session, and prompt.
-            draft: what the copy is to hold.
-            rights: what the agent may do.
-            work: does it; begins again from the start if the agent fails in passing.
-            prompt: the role's usual prompt, where that is another than for models.
-            files: what it is about, files or globs of files: their conventions are told.
-            changing: which files it is about to change.
+    async def use(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
+        """Use a session whose copy holds the texts of the job's draft; see :meth:`RoleDesk.use`.
 
         Raises:
-            AgentError: it did not go well; the message says why, and how often it was tried.
-            OrchestratorError: as ``work`` does.
+            AgentError: it did not go well; the message says how often it was tried.
         """
-        conventions = await self.conventions(files)
         waits = self._backoff()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with await self._engine.concurrency.acquire(ROLE, model=self.agent_name) as token:
+                with await self._engine.concurrency.acquire(ROLE, model=self.who) as token:
                     try:
-                        async with self._sessions.session(role) as session:
-                            opening = partial(
-                                system_prompt,
-                                role,
-                                self.workspace,
-                                usual=prompt,
-                                conventions=conventions,
-                            )
-                            talk = await self._begin(session, draft, rights, opening)
-                            await self.pool.submit(session.tree.remember, changing)
-                            return await work(talk)
+                        async with self._sessions.session(job.role) as session:
+                            return await work(await self._begin(session, job))
                     except ModelFault:
                         raise
                     except OrchestratorError:
@@ -240,11 +152,15 @@ class AcpDesk(RoleDesk):
             await asyncio.sleep(waits.next_s())
         raise AssertionError("the last attempt returns or raises")
 
-    async def _begin(
-        self, session: Session, draft: Draft, rights: Rights, prompt: Callable[..., str]
-    ) -> Talk:
-        texts = await self.pool.submit(_texts, draft)
+    async def close(self) -> None:
+        """End the agent, and delete all that it had."""
+        await self._sessions.close()
+
+    async def _begin(self, session: Session, job: Job) -> AcpTalk:
+        rights = await self.pool.submit(self.rights, job)
+        texts = await self.pool.submit(_texts, job.draft)
         await self._house.fill(session.tree, texts, lambda path: rights.readable("read", path))
+        await self.pool.submit(session.tree.remember, partial(_may_change, job))
         place = Place(
             tree=session.tree,
             root=self.workspace.root,
@@ -255,10 +171,26 @@ class AcpDesk(RoleDesk):
         )
         session.connection.places[session.id] = place
         marker = Marker()
-        opening = await self.pool.submit(prompt, marker=marker)
+        opening = await self.pool.submit(
+            system_prompt,
+            job.role,
+            self.workspace,
+            marker,
+            usual="agent" if job.role == "worker" else "",
+            conventions=await self.conventions(job.files),
+        )
         if session.uses:
             opening = f"This is a new task; what came before is done with.\n\n{opening}"
-        return Talk(self, session, place, marker, f"{opening}\n\n")
+        return AcpTalk(
+            self, job, session=session, place=place, marker=marker, opening=f"{opening}\n\n"
+        )
+
+
+def _may_change(job: Job, path: str) -> bool:
+    """Whether a file is one that a job's task may change."""
+    if job.role != "worker":
+        return False
+    return not job.files or any(matches_path(glob, path) for glob in job.files)
 
 
 def _texts(draft: Draft) -> dict[str, bytes | None]:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator_core.agents.acp import AcpBackend
     from orchestrator_core.agents.chat import ChatModel
-    from orchestrator_core.agents.model_backend import ModelBackend
     from orchestrator_core.agents.permission_gate import Asker
+    from orchestrator_core.agents.prompted_roles import PromptedBackend
+    from orchestrator_core.agents.role_desk import RoleDesk
     from orchestrator_core.config import Settings
     from orchestrator_core.mission.agent import Backend
     from orchestrator_core.mission.engine import Engine
@@ -122,7 +122,7 @@ class Backends:
         builtin: Backend = BuiltinBackend(engine.toolbox)
         self._made = {backend.name: backend for backend in (builtin, *own)}
         self._asker = asker
-        self._models: list[ModelBackend | AcpBackend] = []
+        self._models: list[PromptedBackend] = []
         engine.pool.submit(sweep, engine.scratch)
 
     def offers(self) -> list[Offer]:
@@ -203,21 +203,29 @@ class Backends:
         known = ", ".join(sorted({*self._made, *(offer.name for offer in offers), AUTO}))
         raise RequestError(f"there is no backend {name!r}; there is: {known}")
 
-    def _on(self, name: str, model: ChatModel) -> ModelBackend:
+    def _on(self, name: str, model: ChatModel) -> PromptedBackend:
         # Whoever never asks a model does not wait for what models need.
-        from orchestrator_core.agents.model_backend import ModelBackend  # noqa: PLC0415
+        from orchestrator_core.agents.model_desk import ModelDesk  # noqa: PLC0415
+        from orchestrator_core.agents.model_gate import ModelGate  # noqa: PLC0415
+
+        gate = ModelGate(model, self._engine.concurrency)
+        return self._at(name, ModelDesk(self._engine, gate, self.budgets, self._who_asks()))
+
+    def _with(self, agent: Agent) -> PromptedBackend:
+        from orchestrator_core.agents.acp_desk import AcpDesk  # noqa: PLC0415 - as above
+
+        return self._at(
+            ACP, AcpDesk(self._engine, agent, self.budgets, self._who_asks(), self._environment)
+        )
+
+    def _who_asks(self) -> Asker:
         from orchestrator_core.agents.permission_gate import NobodyToAsk  # noqa: PLC0415
 
-        asker = self._asker or NobodyToAsk()
-        backend = ModelBackend.on(name, self._engine, model, self.budgets, asker)
-        self._models.append(backend)
-        return backend
+        return self._asker or NobodyToAsk()
 
-    def _with(self, agent: Agent) -> AcpBackend:
-        from orchestrator_core.agents.acp import AcpBackend  # noqa: PLC0415 - as above
-        from orchestrator_core.agents.permission_gate import NobodyToAsk  # noqa: PLC0415
+    def _at(self, name: str, desk: RoleDesk) -> PromptedBackend:
+        from orchestrator_core.agents.prompted_roles import PromptedBackend  # noqa: PLC0415
 
-        asker = self._asker or NobodyToAsk()
-        backend = AcpBackend(self._engine, agent, self.budgets, asker, self._environment)
+        backend = PromptedBackend(name, desk)
         self._models.append(backend)
         return backend

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from orchestrator_core.agents.conventions import RULES, Conventions
 from orchestrator_core.agents.desk import Rights
@@ -18,24 +20,80 @@ from orchestrator_core.tools.code import FileText
 from orchestrator_core.tools.registry import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from orchestrator_core.agents.budget import Budget, Budgets
     from orchestrator_core.agents.permission_gate import Asker
+    from orchestrator_core.agents.roles import Role
+    from orchestrator_core.agents.untrusted import Marker
     from orchestrator_core.config import ModelSettings
+    from orchestrator_core.mission.agent import TaskContext
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.runtime.worker_pool import WorkStealingPool
     from orchestrator_core.tools.toolbox import Toolbox
     from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.draft import Draft
     from orchestrator_core.workspace.edits import Change
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FILES_LOOKED_AT = 5_000
 """Of those that a task's globs match: their folders are looked through for conventions."""
 
 
-class RoleDesk:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What somebody is prompted for.
+
+    Attributes:
+        role: who is prompted; only a Worker may change anything.
+        mission_id: whose rules and budget count; empty for a plan that belongs to no mission.
+        draft: the texts that it is about.
+        files: what it is about, files or globs of files: their conventions are told.
+        context: the task, if it is about one.
+    """
+
+    role: Role
+    mission_id: str
+    draft: Draft
+    files: tuple[str, ...] = ()
+    context: TaskContext | None = None
+
+    def say(self, text: str) -> None:
+        """Tell people in a few words what is being done."""
+        if self.context is not None:
+            self.context.say(text)
+
+
+class RoleTalk(Protocol):
+    """What is said for one job. Not to be used by two at once."""
+
+    @property
+    def marker(self) -> Marker:
+        """Marks data in what is told."""
+        ...
+
+    async def ask(self, text: str) -> str:
+        """Say something; answers what was said in the end.
+
+        Raises:
+            BudgetExceeded: it may cost more than is left.
+            AgentError: it did not go well; the message says why.
+        """
+        ...
+
+    async def carry_out(self, text: str) -> tuple[str, Sequence[str]]:
+        """Have a Worker do something to the job's draft; answers what it said, and notes.
+
+        Raises:
+            BudgetExceeded, AgentError: as ``ask``; the task cannot be done.
+        """
+        ...
+
+
+class RoleDesk(ABC):
     """Made once for a backend; lives on the event loop.
 
     Args:
@@ -50,6 +108,28 @@ class RoleDesk:
         self._budgets = budgets
         self._gates: dict[str, PermissionGate] = {}
         self._redactor = Redactor(os.environ)
+
+    @property
+    @abstractmethod
+    def who(self) -> str:
+        """The model or the agent, for people."""
+
+    @abstractmethod
+    async def use(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
+        """Have something done by whoever is prompted for a job.
+
+        Args:
+            job: what for.
+            work: does it; begins again from the start where that may help.
+
+        Raises:
+            AgentError: it did not go well; the message says why.
+            OrchestratorError: as ``work`` does.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give up what is held."""
 
     @property
     def settings(self) -> ModelSettings:
@@ -75,15 +155,8 @@ class RoleDesk:
         """The budget of a mission; a plan that belongs to none has one of its own."""
         return self._budgets.of(mission_id)
 
-    def rights(
-        self,
-        mission_id: str,
-        *,
-        read_only: bool = False,
-        files: Sequence[str] = (),
-        source: str = "the role",
-    ) -> Rights:
-        """What an agent of a mission may do in the workspace. Blocks on the disk."""
+    def rights(self, job: Job) -> Rights:
+        """What may be done in the workspace for a job. Blocks on the disk."""
         settings, root = self._engine.settings, self.workspace.root
         own = settings.workspace_permissions
         named_in = files_that_set(root, "permissions") if own else []
@@ -93,10 +166,12 @@ class RoleDesk:
             own,
             workspace_trusted=bool(named_in) and self.toolbox.shell.trusts(named_in),
         )
-        if read_only or files:
-            only = (Permission.READ,) if read_only else None
-            permissions = permissions.narrowed(source=source, permissions=only, files=files)
-        gate = self._gates.setdefault(mission_id, PermissionGate(self._asker))
+        if job.role != "worker":
+            permissions = permissions.narrowed(source="the role", permissions=(Permission.READ,))
+        elif job.context is not None and job.context.task.files:
+            task = job.context.task
+            permissions = permissions.narrowed(source=f"task {task.id}", files=task.files)
+        gate = self._gates.setdefault(job.mission_id, PermissionGate(self._asker))
         return Rights(permissions, gate)
 
     async def conventions(self, files: Sequence[str]) -> Conventions:
