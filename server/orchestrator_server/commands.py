@@ -229,12 +229,11 @@ class Commands:
         try:
             report = await mission.wait()
         finally:
-            self._bars.close(mission.id, mission.summary)
+            self._bars.close(mission.id, mission.outcome)  # beside the title
         if report.status is MissionStatus.FAILED:
+            message = f"Orchestrator: {mission.title}: {mission.outcome}"
             self._session.server.window_show_message(
-                lsp.ShowMessageParams(
-                    type=lsp.MessageType.Error, message=f"Orchestrator: {mission.summary}"
-                )
+                lsp.ShowMessageParams(lsp.MessageType.Error, message)
             )
 
 

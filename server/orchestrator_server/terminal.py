@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from orchestrator_core.events import MissionPlanned, TaskFinished, TaskReviewed, TaskStarted
-from orchestrator_core.mission.mission import summarise
+from orchestrator_core.mission.mission import outcome_of
 from orchestrator_core.records import MissionStatus, Spent, TaskState
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ def show_report(console: Console, report: MissionReport) -> None:
     for task in report.tasks:
         _show_task(console, task)
     style = _STATUS_STYLE.get(report.status, "bold")
-    title = f"mission {report.mission}"
-    console.print(summarise(title, report), style=style, markup=False)
+    console.print(f"mission {report.mission}: {outcome_of(report)}", style=style, markup=False)
     told = "\n".join(task.reason for task in report.tasks)
     for line in report.reason.splitlines():
         if line.partition("): ")[2] not in told:

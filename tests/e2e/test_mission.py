@@ -85,6 +85,10 @@ async def test_clients_token_carries_the_progress(editor: FakeEditor) -> None:
 
     tokens = {token for token, _ in editor.progress}
     assert tokens == {"from-the-client"}
+    begin, end = editor.progress[0][1], editor.progress[-1][1]
+    assert (begin["kind"], end["kind"]) == ("begin", "end")
+    assert begin["title"].startswith("replace ")
+    assert end["message"] == "done, 1 file changed"  # editors show it beside the title
 
 
 async def test_own_progress_token_is_readable(editor: FakeEditor) -> None:

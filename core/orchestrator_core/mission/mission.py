@@ -107,11 +107,13 @@ class Mission:
             self._pool.take_back([record])
 
     @property
-    def summary(self) -> str:
-        """One line on how it went."""
+    def outcome(self) -> str:
+        """How it went, to be shown beside its title."""
         if not self.ended:
-            return f"{self.title}: running"
-        line = summarise(self.title, self.report)
+            return "running"
+        if (error := self._report.exception()) is not None:
+            return f"failed: {error}"
+        line = outcome_of(self.report)
         return f"{line}: {self.report.reason}" if self.report.reason else line
 
 
@@ -135,20 +137,20 @@ def build_report(
     )
 
 
-def summarise(title: str, report: MissionReport) -> str:
-    """One line on how a mission went."""
+def outcome_of(report: MissionReport) -> str:
+    """How a mission went, without its title and its reason."""
     files = len(report.files_changed)
     counted = f"{files} file{'s' if files != 1 else ''}"
     match report.status:
         case MissionStatus.DONE if report.dry_run:
-            return f"{title}: would change {counted}"
+            return f"would change {counted}"
         case MissionStatus.DONE:
-            return f"{title}: done, {counted} changed"
+            return f"done, {counted} changed"
         case MissionStatus.CANCELLED:
-            return f"{title}: stopped, {counted} changed before"
+            return f"stopped, {counted} changed before"
         case _:
             undone = any(task.status is TaskState.DONE and task.files for task in report.tasks)
-            return f"{title}: failed{', its edits were undone' if undone else ''}"
+            return f"failed{', its edits were undone' if undone else ''}"
 
 
 def _shorten(text: str) -> str:

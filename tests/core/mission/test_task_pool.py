@@ -113,6 +113,7 @@ async def test_crashed_mission_gives_its_records_back() -> None:
     mission.crash(RuntimeError("bug"))
 
     assert pool.stats().in_use == 0
+    assert mission.outcome == "failed: bug"  # its progress bar is closed with it
     with pytest.raises(RuntimeError):
         await mission.wait()
 
