@@ -26,6 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from model_dialects import frames
+
 OVERFLOW = {
     "status": 400,
     "body": {
@@ -118,25 +120,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for number, delta in enumerate(_pieces(answer)):
+        for number, frame in enumerate(frames(self.path)(answer, request)):
             if answer.get("cut") == number:
                 self.close_connection = True
                 return "cut"
-            self._chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+            self._write(frame)
             time.sleep(answer.get("chunk_s", 0))
-        usual = "tool_calls" if answer.get("calls") else "stop"
-        finish = answer.get("finish", usual)
-        self._chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-        size, said = len(json.dumps(request)) // 4, len(json.dumps(answer)) // 4
-        usage = {"prompt_tokens": size, "completion_tokens": said, "total_tokens": size + said}
-        self._chunk({"choices": [], "usage": usage})
-        self._write(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
         return "told"
-
-    def _chunk(self, event: dict[str, Any]) -> None:
-        head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
-        self._write(b"data: " + json.dumps({**head, **event}).encode() + b"\n\n")
 
     def _write(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -151,29 +142,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-
-def _pieces(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The deltas of a reply."""
-    if "refusal" in answer:
-        return [{"role": "assistant", "refusal": answer["refusal"]}]
-    text = answer.get("text", "")
-    step = max(1, len(text) // 8) if not answer.get("chunk_s") else 4
-    pieces: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    pieces += [{"content": text[at : at + step]} for at in range(0, len(text), step)]
-    for index, call in enumerate(answer.get("calls", ())):
-        arguments = call["arguments"]
-        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        function = {"name": call["name"], "arguments": ""}
-        head = {"index": index, "id": f"call_{time.monotonic_ns()}", "type": "function"}
-        pieces.append({"tool_calls": [{**head, "function": function}]})
-        half = len(written) // 2
-        pieces += [
-            {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
-            for part in (written[:half], written[half:])
-            if part
-        ]
-    return pieces
 
 
 class Server(ThreadingHTTPServer):
