@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from orchestrator_core.errors import ContentsUnavailable, UnreadableText, WorkspaceError
+from orchestrator_core.primitives.text_lines import TextLines
 from orchestrator_core.records import FoundAt
-from orchestrator_core.tools.positions import LineIndex, Position
 from orchestrator_core.workspace import text_file
-from orchestrator_core.workspace.edits import diff_edits
+from orchestrator_core.workspace.edits import diff_edits, invert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,31 +93,15 @@ def _found(check: CheckResult, changes: dict[str, Change]) -> Iterable[FoundAt]:
         if change is None:
             yield FoundAt(path, line, column, message)
         elif change.before is not None and change.after_text is not None:
-            there = _offset(change.after_text, line, column)
-            edits = diff_edits(change.before.text, change.after_text)  # smaller than the tools'
-            lines = LineIndex(change.before.text, "utf-32")
-            place = lines.position(_brought_back(there, edits))
-            yield FoundAt(
-                change.path, place.line + 1, place.character + 1, message, change.before.sha256
-            )
+            before, after = change.before.text, change.after_text
+            edits = diff_edits(before, after)  # smaller than the tools'
+            place = _carried(_offset(after, line, column), invert(before, edits))
+            row, column = TextLines(before).line_and_column(place)
+            yield FoundAt(change.path, row + 1, column + 1, message, change.before.sha256)
 
 
 def _offset(text: str, line: int, column: int) -> int:
-    place = Position(max(line, 1) - 1, max(column, 1) - 1)
-    return LineIndex(text, "utf-32").offset(place)
-
-
-def _brought_back(offset: int, edits: Iterable[TextEdit]) -> int:
-    """The offset in the old text of one in the new; the start of what an edit replaced."""
-    shift = 0
-    for edit in edits:
-        start = edit.start + shift
-        if offset < start:
-            break
-        if offset < start + len(edit.new_text):
-            return edit.start
-        shift += len(edit.new_text) - (edit.end - edit.start)
-    return max(0, offset - shift)
+    return TextLines(text, "utf-32").offset_of(line - 1, column - 1)
 
 
 def _carried(offset: int, edits: Iterable[TextEdit]) -> int:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import Struct
 
 from orchestrator_core.errors import RequestError, ToolCrashed, ToolError, ToolTimeout
+from orchestrator_core.primitives.text_lines import TextLines
 from orchestrator_core.tools.language_server import LanguageServer
-from orchestrator_core.tools.positions import LineIndex, ProtocolEdit, Range
+from orchestrator_core.tools.positions import ProtocolEdit, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,7 @@ class Linter:
         report, encoding = await self._ask(None, path, text, _FIND)
         if not report.items:
             return []  # most texts: an index of their lines would cost the event loop some ms
-        lines = LineIndex(text, encoding)
+        lines = TextLines(text, encoding)
         findings = [_finding(item, lines) for item in report.items]
         return sorted(findings, key=lambda f: (f.line, f.column, f.code))
 
@@ -308,20 +309,21 @@ def _settings(rules: tuple[str, ...] | None) -> dict[str, object]:
     }
 
 
-def _finding(item: _Diagnostic, lines: LineIndex) -> Finding:
+def _finding(item: _Diagnostic, lines: TextLines) -> Finding:
     message, _, _ = item.message.partition("\n\nhelp: ")
+    start = item.range.start.offset_in(lines)
     return Finding(
         code=item.code,
         message=message,
         line=item.range.start.line + 1,
-        column=lines.column(item.range.start) + 1,
+        column=lines.line_and_column(start)[1] + 1,
         fixable=item.data is not None and item.data.is_preferred is True,
     )
 
 
 def _apply(text: str, edits: Sequence[ProtocolEdit], encoding: str) -> str:
-    lines = LineIndex(text, encoding)
-    spans = [(lines.offset(e.range.start), lines.offset(e.range.end), e.new_text) for e in edits]
+    lines = TextLines(text, encoding)
+    spans = [(*e.range.span_in(lines), e.new_text) for e in edits]
     spans.sort(key=lambda span: span[0])  # insertions at one place stay in the server's order
     for start, end, new_text in reversed(spans):
         text = text[:start] + new_text + text[end:]

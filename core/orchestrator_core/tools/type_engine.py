@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from msgspec import Struct
 
 from orchestrator_core.errors import ToolError, ToolTimeout
+from orchestrator_core.primitives.text_lines import TextLines
 from orchestrator_core.tools.language_server import LanguageServer
-from orchestrator_core.tools.positions import LineIndex, Position, ProtocolEdit, Range
+from orchestrator_core.tools.positions import Position, ProtocolEdit, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,7 +100,7 @@ class TypeEngine:
     ) -> None:
         self._read = read
         self._timeout_s = timeout_s
-        self._indices: dict[str, LineIndex] = {}
+        self._known_lines: dict[str, TextLines] = {}
         self._texts: dict[str, str] = {}
         self._open: set[str] = set()
         environment = {"environment": {"root": [str(source) for source in sources]}}
@@ -122,7 +123,7 @@ class TypeEngine:
         self._server.open(path, text)
         self._open.add(path)
         self._texts[path] = text
-        self._indices.pop(path, None)
+        self._known_lines.pop(path, None)
 
     def outlines(self, paths: Sequence[str]) -> dict[str, tuple[Node, ...]]:
         """The definitions in each file."""
@@ -148,10 +149,8 @@ class TypeEngine:
         for uri, edits in documents:
             path = self._server.path(uri)
             if path is not None:
-                index = self._index(path)
-                spans[path] = [
-                    (index.offset(e.range.start), index.offset(e.range.end)) for e in edits
-                ]
+                lines = self._lines(path)
+                spans[path] = [edit.range.span_in(lines) for edit in edits]
         return spans
 
     def definitions(self, places: Iterable[Place]) -> dict[Place, frozenset[Place | str]]:
@@ -185,7 +184,7 @@ class TypeEngine:
 
     def offset(self, path: str, position: Position) -> int:
         """The offset of a position that the server gave."""
-        return self._index(path).offset(position)
+        return position.offset_in(self._lines(path))
 
     def stop(self) -> None:
         """End the session at once, from any thread: what it waits for fails."""
@@ -207,23 +206,21 @@ class TypeEngine:
             if path is None:
                 places.add(location.uri)
             else:
-                places.add(Place(path, self._index(path).offset(location.range.start)))
+                places.add(Place(path, self.offset(path, location.range.start)))
         return frozenset(places)
 
-    def _index(self, path: str) -> LineIndex:
-        if path not in self._indices:
-            self._indices[path] = LineIndex(self.text(path), self._server.encoding)
-        return self._indices[path]
+    def _lines(self, path: str) -> TextLines:
+        if path not in self._known_lines:
+            self._known_lines[path] = TextLines(self.text(path), self._server.encoding)
+        return self._known_lines[path]
 
     def _document(self, path: str) -> dict[str, object]:
         return {"textDocument": {"uri": self._server.uri(path)}}
 
     def _at(self, place: Place) -> dict[str, object]:
         self._server.wait_ready()
-        return {
-            **self._document(place.path),
-            "position": self._index(place.path).position(place.offset),
-        }
+        position = Position(*self._lines(place.path).place_of(place.offset))
+        return {**self._document(place.path), "position": position}
 
     def _ask(self, method: str, params: object, result_type: Any) -> Future[Any]:
         return self._server.request(method, params, result_type)

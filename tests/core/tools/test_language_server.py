@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchestrator_core.errors import ToolCrashed, ToolError, ToolRejected, ToolUnavailable
 from orchestrator_core.runtime.future import CancelledError
 from orchestrator_core.tools.language_server import LanguageServer
-from orchestrator_core.tools.positions import LineIndex, Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,21 +126,3 @@ def test_uris_lead_back_to_paths(server: LanguageServer) -> None:
     for path in ("a.py", "ü b/c#d.py", "x%20y.py"):
         assert server.path(server.uri(path)) == path
     assert server.path("file:///somewhere/else.py") is None
-
-
-@given(st.text(alphabet="aé𝄞\t\n\r ", max_size=40), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
-def test_offsets_and_positions_lead_to_each_other(text: str, encoding: str) -> None:
-    index = LineIndex(text, encoding)
-    for offset in range(len(text) + 1):
-        if text[offset - 1 : offset + 1] == "\r\n":
-            continue  # between the two there is no position
-        assert index.offset(index.position(offset)) == offset
-
-
-@pytest.mark.parametrize(("encoding", "character"), [("utf-8", 7), ("utf-16", 4), ("utf-32", 3)])
-def test_columns_are_counted_in_the_servers_units(encoding: str, character: int) -> None:
-    index = LineIndex("x\né𝄞bc\n", encoding)
-    assert index.position(5) == Position(1, character)
-    assert index.offset(Position(1, character)) == 5
-    assert index.column(Position(1, character)) == 3
-    assert index.offset(Position(9, 9)) == 7
