@@ -114,7 +114,7 @@ class MissionRecords:
             RequestError: there is no such mission or task.
         """
         pool = self._services.engine.pool
-        events = await pool.submit(self._services.events_of, mission_id)
+        events = await pool.submit(self._services.journal.events_of, mission_id)
         if not events or not isinstance(events[0], MissionAccepted):
             raise RequestError(f"there is no mission {mission_id or 'yet'}: `status` lists them")
         name = events[0].mission_id
@@ -128,12 +128,12 @@ class MissionRecords:
         for event in await self.journalled():
             if isinstance(event, MissionFinished) and event.stats:
                 found = LastStats(mission=event.mission_id, at=event.at, stats=event.stats)
-        pid = await self._services.engine.pool.submit(self._services.owner)
+        pid = await self._services.engine.pool.submit(self._services.journal.owner)
         return found if pid is None else msgspec.structs.replace(found, live=usage_of(pid))
 
     async def journalled(self) -> tuple[AnyEvent, ...]:
         """All events of the workspace, the oldest first."""
-        return await self._services.engine.pool.submit(self._services.journalled)
+        return await self._services.engine.pool.submit(self._services.journal.events)
 
     async def _past(self) -> list[MissionOverview]:
         """The missions that do not run, the newest first."""

@@ -37,7 +37,7 @@ async def ask_for_task(server: HardenedServer, engine: Orchestrator) -> Answer |
         "Check everything": Answer(text="check"),
     }
     plan_file = engine.settings.plan_file
-    if engine.has_plan():
+    if engine.plans.exists():
         choices = {f"Run {plan_file}": Answer(plan_file=plan_file), **choices}
     try:
         chosen = await server.window_show_message_request_async(

@@ -133,21 +133,21 @@ class Commands:
             if answer.plan_file:
                 return await self.run_plan(answer.plan_file, options)
             text = answer.text
-        request = engine.request(text, **_choices(options))
+        request = engine.plans.request(text, **_choices(options))
         return await self._start(await engine.start(request), wait=options.wait)
 
     async def plan(self, text: str | None, options: TaskOptions) -> object:
         """Make a plan, write it to the plan file, and change nothing else."""
         folder = self._session.folder(options.folder)
         engine = await folder.orchestrator()
-        written = await engine.write_plan(engine.request(text or "", **_choices(options)))
+        written = await engine.plans.write(engine.plans.request(text or "", **_choices(options)))
         await show(self._session.server, folder.uri(written.path))
         return wire(written)
 
     async def run_plan(self, file: str | None, options: TaskOptions) -> object:
         """Carry out a plan file."""
         engine = await self._session.orchestrator(options.folder)
-        request = await engine.request_from_file(
+        request = await engine.plans.request_from_file(
             file or engine.settings.plan_file, task_id=options.task, **_choices(options)
         )
         return await self._start(await engine.start(request), wait=options.wait)

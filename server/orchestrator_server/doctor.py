@@ -16,8 +16,9 @@ from orchestrator_core.agents.choice import AUTO, preferred, survey
 from orchestrator_core.config import FLAG_VARIABLES, load
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.places import Places, own_settings
+from orchestrator_core.runtime.confinement import Confinement
+from orchestrator_core.runtime.programs import beside_python, tool_server
 from orchestrator_core.runtime.tool_pool import RustToolPool
-from orchestrator_core.services import beside_python, confinement, tool_server
 from orchestrator_core.tools.trust import TrustStore
 from orchestrator_core.workspace.documents import Workspace
 
@@ -114,7 +115,7 @@ def _confinement(settings: Settings) -> Finding:
     program = beside_python("opencode-tool-server")
     if program is None:
         return Finding("confinement", False, "needs opencode-tool-server")
-    held = confinement(program, settings)
+    held = Confinement(program, settings.confinement, network=settings.network)
     status = held.status()
     able = status.files and bool(settings.network or status.network)
     return Finding("confinement", able or held.mode != "strict", f"{held.mode}: {held.in_force()}")

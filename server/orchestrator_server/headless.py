@@ -136,8 +136,8 @@ async def _request(engine: Orchestrator, options: argparse.Namespace) -> Mission
         "dry_run": options.dry_run,
     }
     if options.plan is not None:
-        return await engine.request_from_file(str(options.plan), **choices)
-    return engine.request(options.text, **choices)
+        return await engine.plans.request_from_file(str(options.plan), **choices)
+    return engine.plans.request(options.text, **choices)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ async def task_at(session: EditorSession, at: Lines, text: str | None) -> str | 
     if text is not None:
         return do_here(spot, text)
     engine = await folder.orchestrator()
-    added = await engine.add_to_plan(f"In {spot}", (glob_of(path),))
+    added = await engine.plans.add_task(f"In {spot}", (glob_of(path),))
     await _show(session.server, folder, engine.settings.plan_file, added)
     return added
 

@@ -132,7 +132,7 @@ def _configuration(base_url: str) -> dict[str, Any]:
 
 async def run(engine: Orchestrator) -> MissionReport:
     """A mission, to its end."""
-    mission = await engine.start(engine.request("change both"))
+    mission = await engine.start(engine.plans.request("change both"))
     return await asyncio.wait_for(mission.wait(), DEADLINE_S)
 
 
@@ -184,7 +184,7 @@ async def test_stopping_in_mid_stream_leads_to_silence(
     listener = Recorder()
     with ModelProcess(tmp_path, TITLES, PLANS, talk) as process:
         async with opened(root, house, process, listener=listener) as engine:
-            mission = await engine.start(engine.request("change both"))
+            mission = await engine.start(engine.plans.request("change both"))
             await listener.until(TaskStarted, DEADLINE_S)
             async with asyncio.timeout(DEADLINE_S):
                 while not bodies(process, *WORKER):

@@ -170,7 +170,7 @@ async def test_a_mission_ends_with_a_clear_reason_and_nothing_changed(
 ) -> None:
     root = tmp_path / "project"
     async with opened(root, server, BudgetLimits(requests=8)) as engine:
-        mission = await engine.start(engine.request("add a function that greets to app.py"))
+        mission = await engine.start(engine.plans.request("add a function that greets to app.py"))
         report = await asyncio.wait_for(mission.wait(), DEADLINE_S)
     print(f"\n{report.status}: {report.reason}\n{report.stats['spent']}")
     assert report.status in (MissionStatus.FAILED, MissionStatus.CANCELLED)
@@ -196,7 +196,7 @@ async def test_cancelling_in_mid_stream_leads_to_silence(server: Server) -> None
 
 async def test_stopping_a_mission_ends_the_request(server: Server, tmp_path: Path) -> None:
     async with opened(tmp_path / "project", server, BudgetLimits()) as engine:
-        mission = await engine.start(engine.request("add a function that greets to app.py"))
+        mission = await engine.start(engine.plans.request("add a function that greets to app.py"))
         async with asyncio.timeout(DEADLINE_S):
             while not await asyncio.to_thread(server.busy):
                 await asyncio.sleep(0.01)
@@ -211,7 +211,7 @@ async def test_limits_end_a_mission_that_can_go_on_with_more(
 ) -> None:
     root = tmp_path / "project"
     async with opened(root, server, BudgetLimits(requests=1)) as engine:
-        mission = await engine.start(engine.request("add a function that greets to app.py"))
+        mission = await engine.start(engine.plans.request("add a function that greets to app.py"))
         report = await asyncio.wait_for(mission.wait(), DEADLINE_S)
         first = msgspec.convert(report.stats["spent"], Spent)
         assert report.status is MissionStatus.CANCELLED, report.reason

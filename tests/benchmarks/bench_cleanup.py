@@ -200,7 +200,7 @@ async def _week(root: Path) -> dict[str, float]:
                 log: LogFile | None = None
                 for _ in range(MISSIONS_A_DAY):
                     now_s[0] += 86_400 / MISSIONS_A_DAY
-                    await engine.write_plan(request_for(*tasks))
+                    await engine.plans.write(request_for(*tasks))
                     mission = await engine.start(request_for(*tasks))
                     if log is None:
                         (root / ".opencode/logs").mkdir(exist_ok=True)

@@ -54,7 +54,7 @@ async def _whole_plan(count: int, *, asking: bool = False) -> tuple[float, list[
         (root / "plan.md").write_text(plan_language.render(Plan("bench", tasks)))
         async with orchestrator(root, _nothing) as engine:
             began = time.perf_counter()
-            request = await engine.request_from_file("plan.md", backend="script")
+            request = await engine.plans.request_from_file("plan.md", backend="script")
             mission = await engine.start(request)
             asker = asyncio.ensure_future(_ask(engine, took_s)) if asking else None
             report = await mission.wait()

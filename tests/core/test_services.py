@@ -31,11 +31,11 @@ async def test_a_stuck_task_is_told_once(tmp_path: Path) -> None:
 
     async with orchestrator(tmp_path / "tree", nothing, listener=listener) as subject:
         services = subject._services
-        services._stuck = StuckWatch(services.engine.pool.running, after_s=0.0)
+        services.figures._stuck = StuckWatch(services.engine.pool.running, after_s=0.0)
         hanging = services.engine.pool.submit(hang)
         started.wait(WAIT_S)
-        await services._tell_stats()
-        await services._tell_stats()
+        await services.figures._tell()
+        await services.figures._tell()
         release.set()
         await hanging
     stuck = [notice for notice in listener.notices if "may be stuck" in notice]

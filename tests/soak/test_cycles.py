@@ -60,7 +60,7 @@ async def cycle(home: Path, number: int) -> None:
         places=Places.of(root, state=home / "state", cache=home / "cache"),
     )
     try:
-        mission = await engine.start(engine.request(f"replace {names[0]} -> {names[1]}"))
+        mission = await engine.start(engine.plans.request(f"replace {names[0]} -> {names[1]}"))
         assert (await mission.wait()).status is MissionStatus.DONE
     finally:
         await engine.close()

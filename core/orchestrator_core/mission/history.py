@@ -126,16 +126,6 @@ def state_of(events: Iterable[AnyEvent]) -> MissionState:
     return state
 
 
-def interrupted(events: Iterable[AnyEvent], running: Iterable[str] = ()) -> list[list[AnyEvent]]:
-    """The events of each mission without an end that is not ``running``, the newest first."""
-    cut_short = [
-        mission
-        for mission_id, mission in by_mission(events).items()
-        if mission_id not in running and not _has_ended(mission)
-    ]
-    return cut_short[::-1]
-
-
 def to_resume(
     events: Iterable[AnyEvent], mission_id: str | None, running: Iterable[str] = ()
 ) -> list[AnyEvent]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.hunk_settlement import Settlement
-    from orchestrator_core.mission.pending_hunks import Read, ReviewedMission
+    from orchestrator_core.mission.lazy_journal import LazyJournal
+    from orchestrator_core.mission.pending_hunks import ReviewedMission
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +51,17 @@ class HunkReview(PendingHunks):
 
     Args:
         engine: what missions run on.
-        read: see :class:`PendingHunks`.
-        open_journal: becomes the one that writes to the journal.
-        mark: see :class:`PendingHunks`.
+        journal: has the events of the missions.
+        open_journal: becomes the one that writes to it.
 
     Attributes:
         lock: held while hunks are settled; to be held while a mission is undone.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        read: Read,
-        open_journal: Callable[[], Awaitable[None]],
-        mark: Callable[[], object],
+        self, engine: Engine, journal: LazyJournal, open_journal: Callable[[], Awaitable[None]]
     ) -> None:
-        super().__init__(engine, read, mark)
+        super().__init__(engine, journal)
         self.lock = asyncio.Lock()
         self._open_journal = open_journal
 

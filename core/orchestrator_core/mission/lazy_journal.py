@@ -10,11 +10,13 @@ import msgspec
 
 from orchestrator_core.errors import JournalDamaged, JournalError
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.journal_file import LOCK_FILE, set_aside
+from orchestrator_core.mission.journal_file import FILE, LOCK_FILE, set_aside
 from orchestrator_core.mission.owner_lock import holder_of
+from orchestrator_core.records import MissionStatus
+from orchestrator_core.workspace.text_file import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
@@ -37,9 +39,6 @@ class LazyJournal:
     Args:
         folder: the workspace's ``.opencode``.
         strings: what the ids in events are shared through.
-
-    Attributes:
-        on_forgotten: called, in any thread, with the missions that were dropped from the journal.
     """
 
     def __init__(self, folder: Path, strings: StringPool | None = None) -> None:
@@ -47,7 +46,7 @@ class LazyJournal:
         self._folder = folder
         self._lock = threading.Lock()
         self._journal: Journal | None = None
-        self.on_forgotten: Callable[[Sequence[str]], None] = lambda _: None
+        self._told: list[Callable[[Sequence[str]], None]] = []
 
     def open(self) -> Path | None:
         """Become the one that writes; repeating it does nothing.
@@ -102,6 +101,31 @@ class LazyJournal:
         with Journal(self._folder, read_only=True, strings=self._strings) as journal:
             return journal.events(mission_id)
 
+    def events_of(self, mission_id: str | None) -> tuple[AnyEvent, ...]:
+        """The events of a mission, by default the newest; none where there is no such."""
+        if mission_id is None:
+            mission_id = next((each.mission_id for each in self.missions()), "")
+        return self.events(mission_id)
+
+    def cut_short(self, running: Collection[str]) -> list[list[AnyEvent]]:
+        """The events of each mission without an end that is not ``running``, the newest first.
+
+        Reads no more than the beginnings and ends of all others.
+        """
+        return [
+            list(self.events(each.mission_id))
+            for each in self.missions()
+            if each.status is MissionStatus.RUNNING and each.mission_id not in running
+        ]
+
+    def mark(self) -> object:
+        """Another value each time another process has written to the journal."""
+        if self.is_open:
+            return None  # nobody else can
+        seen = [signature(self._folder / f"{FILE}{part}") for part in ("", "-wal")]
+        # Whoever reads makes an empty log, and takes it away again.
+        return [(each.size_bytes, each.modified_ns) for each in seen if each and each.size_bytes]
+
     def excess(self, limit_bytes: int) -> tuple[str, ...]:
         """See :meth:`Journal.excess`; none where another process works on the journal."""
         if self._journal is not None:
@@ -126,7 +150,12 @@ class LazyJournal:
         self.open()
         assert self._journal is not None
         self._journal.forget(missions)
-        self.on_forgotten(missions)
+        for tell in self._told:
+            tell(missions)
+
+    def when_forgotten(self, tell: Callable[[Sequence[str]], None]) -> None:
+        """Have somebody told, in any thread, which missions were dropped from the journal."""
+        self._told.append(tell)
 
     def owner(self) -> int | None:
         """The live process that writes to the journal now, if there is one."""

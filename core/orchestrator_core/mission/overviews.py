@@ -28,7 +28,7 @@ class Overviews:
         self._kept: list[MissionOverview] | None = None
         self._running: set[str] = set()
         self._changes = 0
-        journal.on_forgotten = self.forgotten
+        journal.when_forgotten(self.forgotten)
 
     def began(self, mission_id: str) -> None:
         """A mission runs from now on, perhaps one that is known from before."""

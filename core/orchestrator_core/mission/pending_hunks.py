@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.hunks import FileHunks
+    from orchestrator_core.mission.lazy_journal import LazyJournal
     from orchestrator_core.mission.summaries import MissionSummary
-
-    Read = Callable[[], Mapping[str, Sequence[AnyEvent]]]
 
 PENDING_S = 3 * 86_400.0
 """What nobody has settled for so long after its mission ended counts as accepted."""
@@ -79,25 +78,23 @@ class PendingHunks:
 
     Args:
         engine: what missions run on.
-        read: the events of the missions that can be reviewed, by id, the newest first. Called in
-            the pool.
-        mark: another value each time another process has written to the journal.
+        journal: has the events of the missions.
 
     Attributes:
         on_changed: called when what is pending may have changed but for the texts.
         generation: another number after each such change.
     """
 
-    def __init__(self, engine: Engine, read: Read, mark: Callable[[], object]) -> None:
+    def __init__(self, engine: Engine, journal: LazyJournal) -> None:
         self.generation = 0
         self.on_changed: Callable[[], None] = lambda: None
         self._engine = engine
-        self._read = read
-        self._mark_now = mark
+        self._journal = journal
         self._missions: dict[str, ReviewedMission] | None = None
         self._followed: OrderedDict[tuple[str, str], list[FileHunks]] = OrderedDict()
         self._kept = threading.Lock()
         self._mark: object = None
+        journal.when_forgotten(self._drop)
 
     def forget(self) -> None:
         """A mission began, ended or was undone: read the journal the next time."""
@@ -107,7 +104,7 @@ class PendingHunks:
             self._followed.clear()
         self.on_changed()
 
-    def forgotten(self, missions: Collection[str]) -> None:
+    def _drop(self, missions: Collection[str]) -> None:
         """Missions are not in the journal any more. From any thread."""
         with self._kept:
             self.generation += 1
@@ -161,7 +158,7 @@ class PendingHunks:
 
     def _look_at_mark(self) -> None:
         """Forget what was read before another process wrote to the journal. From any thread."""
-        mark = self._mark_now()
+        mark = self._journal.mark()
         with self._kept:
             if mark != self._mark:
                 self._mark = mark
@@ -179,6 +176,11 @@ class PendingHunks:
                 if generation == self.generation:
                     self._missions = known
         return known
+
+    def _read(self) -> Mapping[str, Sequence[AnyEvent]]:
+        """The events of the missions that can be reviewed, the newest first."""
+        ids = reviewable(self._journal.missions(), self._engine.now())
+        return {each: self._journal.events(each) for each in ids}
 
     def _pending(self, mission_id: str, path: str) -> list[PendingHunk]:
         found: list[PendingHunk] = []

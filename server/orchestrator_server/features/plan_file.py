@@ -80,7 +80,7 @@ class PlanFiles:
         """Show what is wrong with a folder's plan file, which may not be open in the editor."""
         engine = await folder.orchestrator()
         uri = folder.uri(engine.settings.plan_file)
-        if engine.has_plan() and (document := await self.document(uri)) is not None:
+        if engine.plans.exists() and (document := await self.document(uri)) is not None:
             self._publish(uri, document.text, await self._diagnostics(uri, document))
 
     def place(self, uri: str) -> tuple[Folder, str] | None:
@@ -110,7 +110,7 @@ class PlanFiles:
             return None
         try:
             engine = await folder.orchestrator()
-            document = await asyncio.to_thread(engine.read_plan, path, text)
+            document = await asyncio.to_thread(engine.plans.read, path, text)
         except OrchestratorError as error:
             log.info("%s cannot be read: %s", path, error)
             return None

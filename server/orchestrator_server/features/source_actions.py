@@ -75,7 +75,7 @@ class SourceActions:
         return known or await asyncio.shield(looking)
 
     async def _look(self, folder: Folder) -> _Model:
-        lacking = await (await folder.orchestrator()).lacking_model()
+        lacking = await (await folder.orchestrator()).plans.lacking_model()
         found = _Model(f"it needs a model: {lacking}" if lacking else "", time.monotonic())
         self._models[folder.root] = found
         return found

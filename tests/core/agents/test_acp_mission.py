@@ -51,7 +51,7 @@ PASSES: dict[str, Any] = rule([say("PASS")], match=REVIEWER, again=True)
 
 async def run(engine: Orchestrator, text: str = "teach the app to greet") -> MissionReport:
     """A mission, to its end."""
-    mission = await engine.start(engine.request(text))
+    mission = await engine.start(engine.plans.request(text))
     return await asyncio.wait_for(mission.wait(), 50)
 
 
@@ -287,7 +287,7 @@ async def test_stopping_cancels_the_turn_and_keeps_the_agent(
     listener = Recorder()
     rules = planned([write("app.py", GREET), {"pause": "for ever"}])
     async with with_agent(*rules, listener=listener) as (engine, script):
-        mission = await engine.start(engine.request("teach the app to greet"))
+        mission = await engine.start(engine.plans.request("teach the app to greet"))
         await listener.until(TaskStarted)
         await asyncio.to_thread(script.wait_for, "pause")
         mission.stop("enough")
@@ -302,7 +302,7 @@ async def test_an_agent_that_hears_no_cancel_is_killed(with_agent: WithAgent) ->
     listener = Recorder()
     rules = planned([{"deaf": "for ever"}])
     async with with_agent(*rules, listener=listener) as (engine, script):
-        mission = await engine.start(engine.request("teach the app to greet"))
+        mission = await engine.start(engine.plans.request("teach the app to greet"))
         await listener.until(TaskStarted)
         await asyncio.to_thread(script.wait_for, "deaf")
         mission.stop("enough")

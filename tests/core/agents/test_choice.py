@@ -177,16 +177,16 @@ async def test_auto_gives_verbs_to_the_builtin_backend_and_the_rest_to_a_model(
     monkeypatch.delenv("OPENCODE_ORCHESTRATOR_MODEL", raising=False)
     engine = await open_with(project, tmp_path, Settings(model=LOCAL))
     try:
-        assert engine.request("rename total -> add_up").backend == "builtin"
-        assert engine.request("implement authentication with JWT").backend == "llm"
+        assert engine.plans.request("rename total -> add_up").backend == "builtin"
+        assert engine.plans.request("implement authentication with JWT").backend == "llm"
         (project / "verbs.md").write_text("### T1: x\n- [ ] rename total -> add_up\n")
         (project / "words.md").write_text("### T1: x\n- [ ] make it better\n")
-        assert (await engine.request_from_file("verbs.md")).backend == "builtin"
-        assert (await engine.request_from_file("words.md")).backend == "llm"
+        assert (await engine.plans.request_from_file("verbs.md")).backend == "builtin"
+        assert (await engine.plans.request_from_file("words.md")).backend == "llm"
         with pytest.raises(RequestError, match="there is: acp, auto, builtin, editor, llm"):
-            engine.request("x", backend="other")
+            engine.plans.request("x", backend="other")
         with pytest.raises(RequestError, match="no editor offers its model"):
-            engine.request("x", backend="editor")
+            engine.plans.request("x", backend="editor")
     finally:
         await engine.close()
 
@@ -200,9 +200,9 @@ async def test_without_a_model_a_task_in_words_is_refused_with_advice(
     engine = await open_with(project, tmp_path, Settings())
     try:
         with pytest.raises(RequestError, match=r"orchestrator\.model\.name"):
-            await engine.start(engine.request("implement authentication with JWT"))
+            await engine.start(engine.plans.request("implement authentication with JWT"))
         with pytest.raises(RequestError, match="no model is named"):
-            engine.request("x", backend="llm")
+            engine.plans.request("x", backend="llm")
     finally:
         await engine.close()
 

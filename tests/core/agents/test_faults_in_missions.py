@@ -120,7 +120,7 @@ async def run(
         services = await Services.open(root, settings, listener or Recorder(), places=places)
         engine = Orchestrator(services)
         try:
-            mission = await engine.start(engine.request("change both", mode=mode))
+            mission = await engine.start(engine.plans.request("change both", mode=mode))
             report = await asyncio.wait_for(mission.wait(), 50)
         finally:
             await engine.close()

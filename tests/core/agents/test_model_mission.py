@@ -42,7 +42,7 @@ def passes() -> dict[str, Any]:
 
 async def run(engine: Orchestrator, text: str = "teach the app to greet") -> MissionReport:
     """A mission, to its end."""
-    mission = await engine.start(engine.request(text))
+    mission = await engine.start(engine.plans.request(text))
     return await asyncio.wait_for(mission.wait(), 40)
 
 
@@ -268,7 +268,7 @@ async def test_no_command_runs_without_trust_or_permission(scripted: Scripted) -
 
 async def test_stopping_while_it_plans_ends_the_request(scripted: Scripted) -> None:
     async with scripted(rule({"hang": True}, match=PLANNER), silent_s=60.0) as (engine, process):
-        mission = await engine.start(engine.request("teach the app to greet"))
+        mission = await engine.start(engine.plans.request("teach the app to greet"))
         async with asyncio.timeout(20):
             while not process.log()["active"]:
                 await asyncio.sleep(0.01)
@@ -289,7 +289,7 @@ async def test_stopping_in_mid_stream_leaves_everything_as_it_was(
     listener = Recorder()
     rules = (rule(say(PLAN), match=PLANNER), rule(EDIT, talk, match=WORKER))
     async with scripted(*rules, listener=listener) as (engine, process):
-        mission = await engine.start(engine.request("teach the app to greet"))
+        mission = await engine.start(engine.plans.request("teach the app to greet"))
         await listener.until(TaskStarted)
         async with asyncio.timeout(20):
             while len(process.requests) < 3:
@@ -303,7 +303,7 @@ async def test_stopping_in_mid_stream_leaves_everything_as_it_was(
 
 async def test_a_model_is_no_part_of_a_plan_in_the_verb_language(scripted: Scripted) -> None:
     async with scripted() as (engine, process):
-        mission = await engine.start(engine.request("rename total -> add_up", backend="auto"))
+        mission = await engine.start(engine.plans.request("rename total -> add_up", backend="auto"))
         report = await mission.wait()
         assert process.requests == []
     assert report.status is MissionStatus.DONE, report.reason
@@ -318,7 +318,7 @@ async def test_what_dividing_a_task_costs_is_the_missions(scripted: Scripted) ->
         rule(say("Nothing to do."), match=WORKER, again=True),
     )
     async with scripted(*rules) as (engine, process):
-        request = engine.request("teach the app to greet", mode=Mode.FRACTAL)
+        request = engine.plans.request("teach the app to greet", mode=Mode.FRACTAL)
         report = await asyncio.wait_for((await engine.start(request)).wait(), 40)
         asked = len(process.requests)
     assert [task.id for task in report.tasks] == ["T1", "T1/T0", "T1/T1"]

@@ -43,9 +43,9 @@ async def nobody(_: TaskContext) -> None:
 async def run(root: Path, mode: Mode, text: str = "", *, dry_run: bool = False) -> MissionReport:
     async with orchestrator(root, nobody) as engine:
         if text:
-            request = engine.request(text, mode=mode, backend="builtin", dry_run=dry_run)
+            request = engine.plans.request(text, mode=mode, backend="builtin", dry_run=dry_run)
         else:
-            request = await engine.request_from_file("plan.md", mode=mode, backend="builtin")
+            request = await engine.plans.request_from_file("plan.md", mode=mode, backend="builtin")
         mission = await engine.start(request)
         async with asyncio.timeout(60):
             return await mission.wait()

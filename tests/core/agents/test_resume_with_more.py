@@ -85,7 +85,7 @@ async def opened(
 
 async def begun(engine: Orchestrator, **choices: Any) -> MissionReport:
     """The mission, to where it is stopped."""
-    mission = await engine.start(engine.request("change both", **choices))
+    mission = await engine.start(engine.plans.request("change both", **choices))
     return await asyncio.wait_for(mission.wait(), 40)
 
 
@@ -186,7 +186,7 @@ async def test_a_plan_file_is_ticked_to_its_end(tmp_path: Path, root: Path) -> N
     (root / "plan.md").write_text(PLAN)
     with ModelProcess(tmp_path, *RULES) as process:
         async with opened(root, process, BudgetLimits(requests=5)) as engine:
-            request = await engine.request_from_file("plan.md")
+            request = await engine.plans.request_from_file("plan.md")
             stopped = await asyncio.wait_for((await engine.start(request)).wait(), 40)
             assert stopped.status is MissionStatus.CANCELLED
             assert "- [x] change one" in (root / "plan.md").read_text()
@@ -256,7 +256,7 @@ async def test_who_was_stopped_by_a_person_is_not_resumed(tmp_path: Path, root: 
     listener = Recorder()
     with ModelProcess(tmp_path, *rules) as process:
         async with opened(root, process, BudgetLimits(), listener) as engine:
-            mission = await engine.start(engine.request("change both"))
+            mission = await engine.start(engine.plans.request("change both"))
             await listener.until(TaskStarted)
             mission.stop("enough")
             assert (await mission.wait()).status is MissionStatus.CANCELLED

@@ -26,7 +26,6 @@ from core.mission.test_undo_missions import (
 )
 from orchestrator_core.errors import JournalBusy, OrchestratorError, RequestError
 from orchestrator_core.records import MissionStatus, Task
-from orchestrator_core.services import Services
 from scripted_backend import orchestrator, request_for
 
 if TYPE_CHECKING:
@@ -257,7 +256,7 @@ async def test_the_journal_is_read_once_for_all_who_ask(
 
         def reading() -> object:
             reads.append("once")
-            return Services.reviewable(engine._services)
+            return type(engine.review)._read(engine.review)
 
         monkeypatch.setattr(engine.review, "_read", reading)
         for line in range(5):
@@ -310,7 +309,7 @@ async def test_what_another_process_did_is_seen(root: Path) -> None:
 async def test_what_is_in_the_journal_no_more_cannot_be_settled(root: Path) -> None:
     async with mission(root, {"T1": write("a.txt", NEW)}) as (engine, started):
         assert len(await engine.review.pending()) == 3
-        await engine._services.engine.pool.submit(engine._services._journal.forget, [started])
+        await engine._services.engine.pool.submit(engine._services.journal.forget, [started])
         assert await engine.review.pending() == []
         with pytest.raises(RequestError):
             await engine.review.settle(accept=True, mission_id=started)

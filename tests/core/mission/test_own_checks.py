@@ -101,7 +101,9 @@ async def test_the_verb_names_the_texts_that_it_saw(root: Path) -> None:
         await engine.trust()
 
         async def seen(text: str = "check in *.py") -> str:
-            report = await (await engine.start(engine.request(text, backend="builtin"))).wait()
+            report = await (
+                await engine.start(engine.plans.request(text, backend="builtin"))
+            ).wait()
             receipt = report.tasks[0].receipt
             assert receipt is not None
             (tree,) = {check.tree for check in receipt.checks}

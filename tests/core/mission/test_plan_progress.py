@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 
 async def run(root: Path, act: Act) -> MissionReport:
     async with orchestrator(root, act) as engine:
-        request = await engine.request_from_file("plan.md", backend="script")
+        request = await engine.plans.request_from_file("plan.md", backend="script")
         mission = await engine.start(request)
         async with asyncio.timeout(60):
             return await mission.wait()
@@ -80,7 +80,7 @@ async def test_what_a_person_wrote_while_the_server_was_down_is_seen_when_it_res
 
     recorder = Recorder()
     async with orchestrator(root, act, listener=recorder) as engine:
-        request = await engine.request_from_file("plan.md", backend="script")
+        request = await engine.plans.request_from_file("plan.md", backend="script")
         mission = await engine.start(request)
         async with asyncio.timeout(60):
             await reached.wait()
@@ -122,7 +122,7 @@ async def test_a_plan_that_an_editor_has_open_is_ticked_there(root: Path) -> Non
     async with orchestrator(root, act) as engine:
         engine.workspace.opened("plan.md", typed, 1)
         engine._services.engine.applier = BufferApplier(engine.workspace)
-        request = await engine.request_from_file("plan.md", backend="script")
+        request = await engine.plans.request_from_file("plan.md", backend="script")
         mission = await engine.start(request)
         async with asyncio.timeout(60):
             report = await mission.wait()
@@ -147,7 +147,7 @@ async def test_a_new_plan_goes_into_the_buffer_and_what_was_typed_into_the_archi
         applier = TypedMeanwhile(engine.workspace, "Typed meanwhile.\n")
         engine._services.engine.applier = applier
         engine.workspace.opened(engine.settings.plan_file, typed, 1)
-        written = await engine.write_plan(request_for(Task("T9", "nine", (Step("nine"),))))
+        written = await engine.plans.write(request_for(Task("T9", "nine", (Step("nine"),))))
         in_buffer = engine.workspace.read(engine.settings.plan_file).text
 
     assert "### T9: nine | depends: -\n- [ ] nine\n" in in_buffer

@@ -296,7 +296,7 @@ async def verb_missions(root: Path, texts: list[str], contents: Tree) -> int:
         before = [contents]
         for text in texts:
             try:
-                report = await (await engine.start(engine.request(text))).wait()
+                report = await (await engine.start(engine.plans.request(text))).wait()
             except RequestError:
                 assert tree(root) == before[-1]
                 continue

@@ -20,7 +20,7 @@ class Session:
         self.document = SimpleNamespace(source="", version=0)
         self.published: list[lsp.PublishDiagnosticsParams] = []
         self.on_published: Any = lambda: None
-        self.records = self
+        self.records = self.plans = self
         self.settings = SimpleNamespace(plan_file=".opencode/todo.md")
         workspace = SimpleNamespace(text_documents={URI: self.document}, position_encoding="utf-16")
         self.server = SimpleNamespace(
@@ -33,7 +33,7 @@ class Session:
     async def orchestrator(self) -> Any:
         return self
 
-    def read_plan(self, _: str, text: str) -> Any:
+    def read(self, _: str, text: str) -> Any:
         return plan_language.parse(text)
 
     async def task_records(self, _: str) -> dict[str, Any]:
