@@ -15,8 +15,10 @@ from orchestrator_core.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.errors import TaskTextError
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import TaskContext
@@ -71,6 +73,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[AnyEvent] = []
+        self.progress: list[str] = []
         self.notices: list[str] = []
         self._told = asyncio.Event()
 
@@ -80,7 +83,8 @@ class Recorder:
         self._told.set()
 
     def on_progress(self, progress: MissionProgress) -> None:
-        """Not kept."""
+        """Keep what it says."""
+        self.progress.append(progress.message)
 
     def on_notice(self, text: str) -> None:
         """Keep it."""
@@ -119,21 +123,31 @@ def request_for(
 
 
 @asynccontextmanager
-async def orchestrator(
+async def opened(
     root: Path,
-    act: Act | ScriptedBackend,
-    settings: Settings | None = None,
+    settings: Settings,
     listener: Recorder | None = None,
+    *,
+    asker: Asker | None = None,
+    backends: tuple[ScriptedBackend, ...] = (),
 ) -> AsyncGenerator[Orchestrator]:
-    """The real orchestrator of ``root``, with its state beside it, and the scripted backend."""
+    """The real orchestrator of ``root``, with its state beside it."""
     state = root.parent / f"{root.name}-state"
     places = Places.of(root, state=state, cache=state / "cache")
-    services = await Services.open(
-        root, settings or Settings(), listener or Recorder(), places=places
-    )
-    backend = act if isinstance(act, ScriptedBackend) else ScriptedBackend(act)
-    engine = Orchestrator(services, backends=[backend])
+    services = await Services.open(root, settings, listener or Recorder(), places=places)
+    engine = Orchestrator(services, backends=backends, asker=asker)
     try:
         yield engine
     finally:
         await engine.close()
+
+
+def orchestrator(
+    root: Path,
+    act: Act | ScriptedBackend,
+    settings: Settings | None = None,
+    listener: Recorder | None = None,
+) -> AbstractAsyncContextManager[Orchestrator]:
+    """The real orchestrator of ``root`` with the scripted backend."""
+    backend = act if isinstance(act, ScriptedBackend) else ScriptedBackend(act)
+    return opened(root, settings or Settings(), listener, backends=(backend,))

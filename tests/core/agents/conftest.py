@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from acp_agent import AgentScript
+from orchestrator_core.agents.acp_desk import AcpDesk
+from orchestrator_core.agents.model_gate import ModelGate
 from orchestrator_core.config import AgentSettings, ModelSettings, Settings
-from orchestrator_core.orchestrator import Orchestrator
-from orchestrator_core.places import Places
-from orchestrator_core.services import Services
-from scripted_backend import Recorder
+from orchestrator_core.primitives.backoff import Backoff
+from scripted_backend import opened
 from scripted_model import ModelProcess
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator_core.agents.permission_gate import Asker
+    from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_core.safety import PermissionRule
+    from scripted_backend import Recorder
 
     OpenWith = Callable[..., AbstractAsyncContextManager[tuple[Orchestrator, ModelProcess]]]
     OpenWithAgent = Callable[..., AbstractAsyncContextManager[tuple[Orchestrator, AgentScript]]]
@@ -45,11 +47,20 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other quickly."""
+    for prompted in (AcpDesk, ModelGate):
+        defaults = prompted.__init__.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "backoff", lambda: Backoff(0.01, 0.02))
+
+
+@pytest.fixture
 def scripted(project: Path, tmp_path: Path) -> OpenWith:
     """Opens the project's orchestrator on a model that answers by these rules."""
 
     @asynccontextmanager
-    async def opened(
+    async def on_model(
         *rules: dict[str, object],
         listener: Recorder | None = None,
         permissions: tuple[PermissionRule, ...] = (),
@@ -59,24 +70,18 @@ def scripted(project: Path, tmp_path: Path) -> OpenWith:
             defaults = {"name": "openai:scripted", "base_url": process.base_url, "silent_s": 5.0}
             of_model = ModelSettings(**{**defaults, **model})  # pyright: ignore[reportArgumentType]
             settings = Settings(backend="llm", model=of_model, permissions=permissions)
-            state = tmp_path / "state"
-            places = Places.of(project, state=state, cache=state / "cache")
-            services = await Services.open(project, settings, listener or Recorder(), places=places)
-            engine = Orchestrator(services)
-            try:
+            async with opened(project, settings, listener) as engine:
                 yield engine, process
-            finally:
-                await engine.close()
 
-    return opened
+    return on_model
 
 
 @pytest.fixture
-def with_agent(project: Path, tmp_path: Path) -> OpenWithAgent:
+def with_agent(project: Path) -> OpenWithAgent:
     """Opens the project's orchestrator with an agent that follows these rules."""
 
     @asynccontextmanager
-    async def opened(
+    async def on_agent(
         *rules: dict[str, object],
         listener: Recorder | None = None,
         asker: Asker | None = None,
@@ -91,16 +96,11 @@ def with_agent(project: Path, tmp_path: Path) -> OpenWithAgent:
                 model=ModelSettings(review=review),
                 **settings,  # pyright: ignore[reportArgumentType]
             )
-            state = tmp_path / "state"
-            places = Places.of(project, state=state, cache=state / "cache")
-            services = await Services.open(project, made, listener or Recorder(), places=places)
-            engine = Orchestrator(services, asker=asker)
-            try:
+            async with opened(project, made, listener, asker=asker) as engine:
                 yield engine, script
-            finally:
-                await engine.close()
             left = [pid for pid in script.pids if psutil.pid_exists(pid)]
             assert left == [], "the agent has ended"
-            assert not list((state / "cache").rglob("agents/*")), "nothing of it has stayed"
+            cache = project.parent / "project-state/cache"
+            assert not list(cache.rglob("agents/*")), "nothing of it has stayed"
 
-    return opened
+    return on_agent

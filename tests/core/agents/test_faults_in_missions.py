@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from orchestrator_core.agents.model_gate import ModelGate
 from orchestrator_core.config import ModelSettings, Settings
-from orchestrator_core.orchestrator import Orchestrator
-from orchestrator_core.places import Places
-from orchestrator_core.primitives.backoff import Backoff
 from orchestrator_core.records import MissionStatus, Mode, TaskState
 from orchestrator_core.safety import BudgetLimits
-from orchestrator_core.services import Services
-from scripted_backend import Recorder
+from scripted_backend import Recorder, opened
 from scripted_model import OVERFLOW, ModelProcess, call, rule, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from orchestrator_core.mission.engine import MissionProgress
     from orchestrator_core.records import MissionReport
 
 BEFORE = "def total(items):\n    return sum(items)\n" + "# A long file.\n" * 50
@@ -88,6 +82,8 @@ WORKING = [turn for turn in TURNS if not turn[0].startswith("review")]
 READ_BEFORE = [turn for turn in TURNS if turn[1] and turn[0] != "review 1"]
 """Turns before which something long was read, so that it can be left out."""
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 Turn = tuple[str, int]
 
 
@@ -116,14 +112,9 @@ async def run(
     with ModelProcess(folder, *script) as process:
         model = ModelSettings(name="openai:scripted", base_url=process.base_url, silent_s=1.0)
         settings = Settings(backend="llm", model=model, budget=budget or BudgetLimits())
-        places = Places.of(root, state=folder / "state", cache=folder / "cache")
-        services = await Services.open(root, settings, listener or Recorder(), places=places)
-        engine = Orchestrator(services)
-        try:
+        async with opened(root, settings, listener) as engine:
             mission = await engine.start(engine.plans.request("change both", mode=mode))
             report = await asyncio.wait_for(mission.wait(), 50)
-        finally:
-            await engine.close()
         log = process.log()
     assert {path.name for path in root.iterdir()} == {".opencode", "one.py", "two.py"}
     return report, {path.name: path.read_text() for path in root.glob("*.py")}, log
@@ -165,14 +156,6 @@ async def fails(folder: Path, turns: list[Turn], fault: dict[str, Any], why: str
         assert report.status is MissionStatus.FAILED, turn
         assert why in report.reason, turn
         assert files == {BEFORE}, turn
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other quickly."""
-    defaults = ModelGate.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "backoff", lambda: Backoff(0.01, 0.02))
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -241,14 +224,6 @@ async def test_a_mission_ends_cleanly_when_its_budget_is_spent(tmp_path: Path) -
 
 
 async def test_people_see_what_an_agent_does(tmp_path: Path) -> None:
-    class Listener(Recorder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.progress: list[str] = []
-
-        def on_progress(self, progress: MissionProgress) -> None:
-            self.progress.append(progress.message)
-
-    listener = Listener()
+    listener = Recorder()
     await run(tmp_path, rules(("none", 0)), listener)
     assert any("T1: " in message for message in listener.progress)

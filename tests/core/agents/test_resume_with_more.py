@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,18 +13,16 @@ from orchestrator_core.errors import RequestError
 from orchestrator_core.events import BudgetSpent, MissionAccepted, MissionFinished, TaskStarted
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.state import replay
-from orchestrator_core.orchestrator import Orchestrator
-from orchestrator_core.places import Places
 from orchestrator_core.records import MissionStatus, Mode, Spent, TaskState
 from orchestrator_core.safety import BudgetLimits
-from orchestrator_core.services import Services
-from scripted_backend import Recorder
+from scripted_backend import Recorder, opened
 from scripted_model import ModelProcess, call, rule, say
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from orchestrator_core.orchestrator import Orchestrator
     from orchestrator_core.records import MissionReport
 
 BEFORE = "def total(items):\n    return sum(items)\n"
@@ -67,20 +64,12 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@asynccontextmanager
-async def opened(
+def on_model(
     root: Path, process: ModelProcess, budget: BudgetLimits, listener: Recorder | None = None
-) -> AsyncGenerator[Orchestrator]:
+) -> AbstractAsyncContextManager[Orchestrator]:
     """The project's orchestrator, as each process has one of its own."""
     model = ModelSettings(name="openai:scripted", base_url=process.base_url, silent_s=20.0)
-    settings = Settings(backend="llm", model=model, budget=budget)
-    places = Places.of(root, state=root.parent / "state", cache=root.parent / "cache")
-    services = await Services.open(root, settings, listener or Recorder(), places=places)
-    engine = Orchestrator(services)
-    try:
-        yield engine
-    finally:
-        await engine.close()
+    return opened(root, Settings(backend="llm", model=model, budget=budget), listener)
 
 
 async def begun(engine: Orchestrator, **choices: Any) -> MissionReport:
@@ -107,7 +96,7 @@ def changed(root: Path) -> set[str]:
 
 async def test_it_goes_on_with_more_where_it_stopped(tmp_path: Path, root: Path) -> None:
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, BudgetLimits(requests=FIRST + 1)) as engine:
+        async with on_model(root, process, BudgetLimits(requests=FIRST + 1)) as engine:
             stopped = await begun(engine)
         assert stopped.status is MissionStatus.CANCELLED
         assert f"/resume {stopped.mission}" in stopped.reason
@@ -115,7 +104,7 @@ async def test_it_goes_on_with_more_where_it_stopped(tmp_path: Path, root: Path)
         assert changed(root) == {"one.py"}
 
         listener = Recorder()
-        async with opened(root, process, BudgetLimits(requests=50), listener) as engine:
+        async with on_model(root, process, BudgetLimits(requests=50), listener) as engine:
             report = await resumed(engine, stopped.mission)
             (known,) = await engine.records.status()
         asked = len(process.requests)
@@ -132,7 +121,7 @@ async def test_it_goes_on_with_more_where_it_stopped(tmp_path: Path, root: Path)
 async def test_it_does_not_go_on_without_more(tmp_path: Path, root: Path) -> None:
     budget = BudgetLimits(requests=FIRST + 1)
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, budget) as engine:
+        async with on_model(root, process, budget) as engine:
             stopped = await begun(engine)
             for _ in range(2):
                 with pytest.raises(RequestError, match=r"not resumed.*7 requests.*Raise orch"):
@@ -153,7 +142,7 @@ async def test_it_does_not_go_on_without_more(tmp_path: Path, root: Path) -> Non
 
 async def test_more_is_as_much_as_the_next_call_may_take(tmp_path: Path, root: Path) -> None:
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, BudgetLimits(tokens=9_000)) as engine:
+        async with on_model(root, process, BudgetLimits(tokens=9_000)) as engine:
             stopped = await begun(engine)
             used = spent_of(stopped).tokens
             assert stopped.status is MissionStatus.CANCELLED
@@ -169,13 +158,13 @@ async def test_more_is_as_much_as_the_next_call_may_take(tmp_path: Path, root: P
 
 async def test_planning_that_was_stopped_is_done_again(tmp_path: Path, root: Path) -> None:
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, BudgetLimits(requests=1)) as engine:
+        async with on_model(root, process, BudgetLimits(requests=1)) as engine:
             stopped = await begun(engine)
             assert stopped.status is MissionStatus.CANCELLED
             assert stopped.tasks == ()
         rules = (rule(say(PLAN), match=PLANNER), *RULES[1:])
         with ModelProcess(tmp_path, *rules) as other:
-            async with opened(root, other, BudgetLimits()) as engine:
+            async with on_model(root, other, BudgetLimits()) as engine:
                 report = await resumed(engine)
     assert report.status is MissionStatus.DONE, report.reason
     assert spent_of(report).requests == 1 + 1 + 8
@@ -185,13 +174,13 @@ async def test_planning_that_was_stopped_is_done_again(tmp_path: Path, root: Pat
 async def test_a_plan_file_is_ticked_to_its_end(tmp_path: Path, root: Path) -> None:
     (root / "plan.md").write_text(PLAN)
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, BudgetLimits(requests=5)) as engine:
+        async with on_model(root, process, BudgetLimits(requests=5)) as engine:
             request = await engine.plans.request_from_file("plan.md")
             stopped = await asyncio.wait_for((await engine.start(request)).wait(), 40)
             assert stopped.status is MissionStatus.CANCELLED
             assert "- [x] change one" in (root / "plan.md").read_text()
             assert "- [-] change two" in (root / "plan.md").read_text()
-        async with opened(root, process, BudgetLimits()) as engine:
+        async with on_model(root, process, BudgetLimits()) as engine:
             report = await resumed(engine)
     assert report.status is MissionStatus.DONE, report.reason
     assert "plan.md" not in report.reason  # nobody else has changed it
@@ -208,11 +197,11 @@ async def test_parts_of_a_task_are_kept(tmp_path: Path, root: Path) -> None:
         PASSES,
     )
     with ModelProcess(tmp_path, *rules) as process:
-        async with opened(root, process, BudgetLimits(requests=9)) as engine:
+        async with on_model(root, process, BudgetLimits(requests=9)) as engine:
             stopped = await begun(engine, mode=Mode.FRACTAL)
             assert stopped.status is MissionStatus.CANCELLED, stopped.reason
             assert [t.id for t in stopped.tasks if t.status is TaskState.DONE] == ["T1/T1"]
-        async with opened(root, process, BudgetLimits()) as engine:
+        async with on_model(root, process, BudgetLimits()) as engine:
             report = await resumed(engine)
     assert report.status is MissionStatus.DONE, report.reason
     assert [task.id for task in report.tasks] == ["T1", "T1/T1", "T1/T2"]
@@ -223,10 +212,10 @@ async def test_what_a_crashed_mission_had_spent_counts(tmp_path: Path, root: Pat
     """Also where it crashed after it had gone on."""
     listener = Recorder()
     with ModelProcess(tmp_path, *RULES) as process:
-        async with opened(root, process, BudgetLimits(requests=FIRST + 1), listener) as engine:
+        async with on_model(root, process, BudgetLimits(requests=FIRST + 1), listener) as engine:
             await begun(engine)
         again = Recorder()
-        async with opened(root, process, BudgetLimits(), again) as engine:
+        async with on_model(root, process, BudgetLimits(), again) as engine:
             await resumed(engine)
     events = [*listener.events, *again.events]
     assert [type(event) for event in events].count(MissionAccepted) == 2
@@ -242,7 +231,7 @@ async def test_what_a_crashed_mission_had_spent_counts(tmp_path: Path, root: Pat
             journal.flush()
         told = [e for e in events[:length] if isinstance(e, BudgetSpent)]
         with ModelProcess(tmp_path, *RULES) as process:
-            async with opened(root, process, BudgetLimits()) as engine:
+            async with on_model(root, process, BudgetLimits()) as engine:
                 (cut_short,) = await engine.interrupted()
                 assert cut_short.status is MissionStatus.RUNNING
                 report = await resumed(engine)
@@ -255,7 +244,7 @@ async def test_who_was_stopped_by_a_person_is_not_resumed(tmp_path: Path, root: 
     rules = (RULES[0], rule({"hang": True}, match=("You are a Worker",)))
     listener = Recorder()
     with ModelProcess(tmp_path, *rules) as process:
-        async with opened(root, process, BudgetLimits(), listener) as engine:
+        async with on_model(root, process, BudgetLimits(), listener) as engine:
             mission = await engine.start(engine.plans.request("change both"))
             await listener.until(TaskStarted)
             mission.stop("enough")
