@@ -9,13 +9,15 @@ import msgspec
 from msgspec import Raw, Struct
 
 from orchestrator_core.decoding import decode
-from orchestrator_core.errors import ToolError, ToolRejected
+from orchestrator_core.errors import ToolRejected
 from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.json_rpc import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator_core.runtime.tool_process import Message, ToolProcess
+    from orchestrator_core.runtime.json_rpc import Message
+    from orchestrator_core.runtime.tool_process import ToolProcess
 
 T = TypeVar("T")
 
@@ -70,20 +72,9 @@ class Call(Generic[T]):
         self.future: Future[T] = Future()
         self.process: ToolProcess | None = None
 
-    def finish(self, message: Message) -> None:
+    def finish(self, answer: Message) -> None:
         """End the future with the answer; decoding happens here."""
-        if message.error is not None:
-            error = message.error
-            self.future.set_exception(ToolRejected(error.message, error.code, error.data))
-            return
-        try:
-            self.future.set_result(self.decode(message.result))
-        except ToolError as error:
-            self.future.set_exception(error)
-        except msgspec.DecodeError as error:
-            self.future.set_exception(
-                ToolError(f"{self.name} answered in a form that was not expected: {error}")
-            )
+        settle(self.future, answer, self.decode, self.name)
 
 
 def decode_result(result_type: type[T], raw: Raw) -> T:

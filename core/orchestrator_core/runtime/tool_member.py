@@ -11,8 +11,9 @@ from orchestrator_core.decoding import decode
 from orchestrator_core.runtime.tool_process import encode
 
 if TYPE_CHECKING:
+    from orchestrator_core.runtime.json_rpc import Message
     from orchestrator_core.runtime.tool_call import Call
-    from orchestrator_core.runtime.tool_process import Message, ToolProcess
+    from orchestrator_core.runtime.tool_process import ToolProcess
 
 MEMORY_CHECK_S = 1.0
 PING_ID = -1

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from orchestrator_core.errors import ToolError
     from orchestrator_core.primitives.buffer_pool import BufferPool
     from orchestrator_core.runtime.future import Future
-    from orchestrator_core.runtime.tool_process import Message
+    from orchestrator_core.runtime.json_rpc import Message
 
 logger = logging.getLogger(__name__)
 

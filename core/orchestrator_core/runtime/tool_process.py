@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
-from msgspec import Raw, Struct
 
 from orchestrator_core.errors import ToolCrashed, ToolError, ToolUnavailable
 from orchestrator_core.primitives.buffer_pool import BufferPool
+from orchestrator_core.runtime.json_rpc import METHOD_NOT_FOUND, Message
 from orchestrator_core.runtime.pipe_writer import PipeWriter
 from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child
 
@@ -27,24 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = "2025-06-18"
-METHOD_NOT_FOUND = -32601
-
-
-class RpcError(Struct, frozen=True):
-    """The error of a JSON-RPC answer."""
-
-    code: int
-    message: str
-    data: Any = None
-
-
-class Message(Struct, frozen=True):
-    """A JSON-RPC message; ``result`` is not decoded yet and valid only while it is handled."""
-
-    id: int | str | None = None
-    method: str | None = None
-    result: Raw = msgspec.field(default_factory=Raw)
-    error: RpcError | None = None
 
 
 class Owner(Protocol):

@@ -14,42 +14,25 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
-from msgspec import Struct
 
 from orchestrator_core.decoding import decode
-from orchestrator_core.errors import (
-    ToolCrashed,
-    ToolError,
-    ToolRejected,
-    ToolTimeout,
-    ToolUnavailable,
-)
+from orchestrator_core.errors import ToolCrashed, ToolError, ToolTimeout, ToolUnavailable
 from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.json_rpc import Message, settle
 from orchestrator_core.runtime.pipe_writer import PipeWriter
-from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child
+from orchestrator_core.runtime.process import KILL, Child
+from orchestrator_core.tools import language_client as client
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from msgspec import Raw
 
 logger = logging.getLogger(__name__)
 
-METHOD_NOT_FOUND = -32601
-
-
-class _Error(Struct, frozen=True):
-    code: int
-    message: str
-    data: Any = None
-
-
-class _Message(Struct, frozen=True):
-    id: int | str | None = None
-    method: str | None = None
-    params: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
-    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
-    error: _Error | None = None
+_SHUTDOWN_ID = -1
 
 
 class LanguageServer:
@@ -61,21 +44,14 @@ class LanguageServer:
         argv: the program and its arguments.
         root: the workspace.
         settings: ``initializationOptions``.
-        configuration: what ``workspace/configuration`` answers, by section.
     """
 
     def __init__(
-        self,
-        argv: Sequence[str],
-        root: Path,
-        *,
-        settings: Mapping[str, object] | None = None,
-        configuration: Mapping[str, object] | None = None,
+        self, argv: Sequence[str], root: Path, *, settings: Mapping[str, object] | None = None
     ) -> None:
         self._argv = argv
         self._root = root
         self._settings = settings or {}
-        self._configuration = configuration or {}
         self._lock = threading.Lock()
         self._pending: dict[int, _Request] = {}
         self._next_id = 1
@@ -235,7 +211,7 @@ class LanguageServer:
 
     def _post(self, message: dict[str, object]) -> None:
         """Send a message, after the handshake; the lock is held."""
-        frame = _frame(message)
+        frame = client.frame(message)
         if self._held is not None:
             self._held.append(frame)
         elif self._writer is not None:
@@ -256,9 +232,9 @@ class LanguageServer:
                 self._writer = writer
                 if self._closing:
                     writer.finish()
-            writer.send(_frame(self._initialize()))
-            for body in _frames(cast("io.FileIO", child.stdout)):
-                self._handle(decode(body, _Message), writer)
+            writer.send(client.frame(client.initialize(self._root, self._settings)))
+            for body in client.read_frames(cast("io.FileIO", child.stdout)):
+                self._handle(decode(body, Message), writer)
         except (msgspec.DecodeError, ValueError) as error:
             problem = f"sent what is not a message ({error})"
         with self._lock:
@@ -280,45 +256,28 @@ class LanguageServer:
         for request in pending:
             self._fail(request, error)
 
-    def _initialize(self) -> dict[str, object]:
-        folder = {"uri": self._root.as_uri(), "name": self._root.name}
-        params: dict[str, object] = {
-            "processId": os.getpid(),
-            "clientInfo": {"name": "opencode-orchestrator"},
-            "rootUri": folder["uri"],
-            "workspaceFolders": [folder],
-            "initializationOptions": self._settings,
-            "capabilities": _CAPABILITIES,
-        }
-        return {"id": _INITIALIZE_ID, "method": "initialize", "params": params}
-
-    def _handle(self, message: _Message, writer: PipeWriter) -> None:
+    def _handle(self, message: Message, writer: PipeWriter) -> None:
         if message.method is not None:
             if message.id is not None:
-                writer.send(_frame({"id": message.id, **self._reply(message)}))
-            elif message.method == "window/showMessage":
-                shown = decode(message.params, _Shown)
-                if shown.type == _ERROR:
-                    self._complaints.append(shown.message)
+                writer.send(client.frame(client.reply(message, self._root)))
+            elif (complaint := client.complaint(message)) is not None:
+                self._complaints.append(complaint)
             else:
                 logger.debug("%s: %s", message.method, bytes(message.params)[:500])
             return
-        if message.id == _INITIALIZE_ID:
+        if message.id == client.INITIALIZE_ID:
             self._begin(message, writer)
             return
         with self._lock:
             request = self._pending.pop(cast("int", message.id), None)
         if request is not None:
-            request.finish(message)
+            settle(request.future, message, request.decode, request.method)
 
-    def _begin(self, message: _Message, writer: PipeWriter) -> None:
+    def _begin(self, message: Message, writer: PipeWriter) -> None:
         """The handshake is answered: send what waited for it."""
-        if message.error is not None:
-            raise ValueError(f"no to the handshake: {message.error.message}")
-        server = decode(message.result, _InitializeResult)
-        self.encoding = server.capabilities.position_encoding
+        self.encoding = client.agreed_encoding(message)
         with self._lock:
-            writer.send(_frame({"method": "initialized", "params": {}}))
+            writer.send(client.frame({"method": "initialized", "params": {}}))
             for frame in self._held or ():
                 writer.send(frame)
             self._held = None
@@ -326,127 +285,16 @@ class LanguageServer:
             if self._closing:
                 writer.finish()
 
-    def _reply(self, message: _Message) -> dict[str, object]:
-        """What the server's own requests are answered with."""
-        match message.method:
-            case "workspace/configuration":
-                asked = decode(message.params, _ConfigurationParams)
-                return {"result": [self._configuration.get(i.section or "") for i in asked.items]}
-            case "workspace/workspaceFolders":
-                return {"result": [{"uri": self._root.as_uri(), "name": self._root.name}]}
-            case "workspace/applyEdit":
-                return {"result": {"applied": False}}
-            case (
-                "client/registerCapability"
-                | "client/unregisterCapability"
-                | "window/workDoneProgress/create"
-                | "window/showMessageRequest"
-                | "workspace/diagnostic/refresh"
-                | "workspace/semanticTokens/refresh"
-                | "workspace/inlayHint/refresh"
-            ):
-                return {"result": None}
-            case _:
-                return {"error": {"code": METHOD_NOT_FOUND, "message": f"no {message.method}"}}
-
 
 class _Request:
     """A request that waits for its answer."""
 
-    __slots__ = ("future", "method", "result_type")
+    __slots__ = ("_result_type", "future", "method")
 
     def __init__(self, method: str, result_type: Any) -> None:
         self.method = method
-        self.result_type = result_type
         self.future: Future[Any] = Future()
+        self._result_type = result_type
 
-    def finish(self, message: _Message) -> None:
-        if message.error is not None:
-            error = message.error
-            self.future.set_exception(ToolRejected(error.message, error.code, error.data))
-            return
-        try:
-            self.future.set_result(decode(message.result, self.result_type))
-        except msgspec.DecodeError as error:
-            self.future.set_exception(
-                ToolError(f"{self.method} was answered in a form that was not expected: {error}")
-            )
-
-
-class _Shown(Struct, frozen=True):
-    type: int
-    message: str
-
-
-class _ConfigurationItem(Struct, frozen=True):
-    section: str | None = None
-
-
-class _ConfigurationParams(Struct, frozen=True):
-    items: tuple[_ConfigurationItem, ...]
-
-
-class _ServerCapabilities(Struct, frozen=True, rename="camel"):
-    position_encoding: str = "utf-16"
-
-
-class _InitializeResult(Struct, frozen=True):
-    capabilities: _ServerCapabilities
-
-
-_INITIALIZE_ID = 0
-_SHUTDOWN_ID = -1
-_ERROR = 1
-_CAPABILITIES: dict[str, object] = {
-    "general": {"positionEncodings": ["utf-32", "utf-8", "utf-16"]},
-    "window": {"workDoneProgress": False},
-    "workspace": {
-        "configuration": True,
-        "workspaceFolders": True,
-        "workspaceEdit": {"documentChanges": True},
-    },
-    "textDocument": {
-        "synchronization": {"dynamicRegistration": False},
-        "diagnostic": {"dynamicRegistration": False},
-        "codeAction": {
-            "codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}},
-        },
-        "formatting": {"dynamicRegistration": False},
-        "rename": {"dynamicRegistration": False, "prepareSupport": True},
-        "references": {"dynamicRegistration": False},
-        "definition": {"dynamicRegistration": False, "linkSupport": False},
-        "typeHierarchy": {"dynamicRegistration": False},
-        "documentSymbol": {"hierarchicalDocumentSymbolSupport": True},
-    },
-}
-
-
-def _frame(message: Mapping[str, object]) -> bytes:
-    body = msgspec.json.encode({"jsonrpc": "2.0", **message})
-    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-
-
-def _frames(stream: io.FileIO) -> Generator[bytes]:
-    """The bodies of the messages of a stream."""
-    received = bytearray()
-    chunk = memoryview(bytearray(CHUNK_BYTES))
-    while True:
-        end = received.find(b"\r\n\r\n")
-        length = _content_length(bytes(received[:end])) if end >= 0 else 0
-        start = end + 4
-        if end >= 0 and len(received) >= start + length:
-            body = bytes(received[start : start + length])
-            del received[: start + length]
-            yield body
-        elif count := stream.readinto(chunk):
-            received += chunk[:count]
-        else:
-            return
-
-
-def _content_length(header: bytes) -> int:
-    for line in header.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    raise ValueError(f"a header without a length: {header[:100]!r}")
+    def decode(self, result: Raw) -> Any:
+        return decode(result, self._result_type)

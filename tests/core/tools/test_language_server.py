@@ -1,4 +1,4 @@
-"""The client against a language server that is told how to behave, and positions."""
+"""The client against a language server that is told how to behave."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ SERVER = [sys.executable, "-S", "-E", str(Path(__file__).with_name("fake_languag
 
 @pytest.fixture
 def server(root: Path) -> Iterator[LanguageServer]:
-    configuration = {"fake": {"level": 3}}
-    with LanguageServer(SERVER, root, settings={"a": 1}, configuration=configuration) as server:
+    with LanguageServer(SERVER, root, settings={"a": 1}) as server:
         yield server
 
 
@@ -52,7 +51,7 @@ def test_requests_are_answered_in_any_order(server: LanguageServer) -> None:
 
 def test_the_servers_own_requests_are_answered(server: LanguageServer) -> None:
     answer = ask(server, "ask_client")
-    assert answer["workspace/configuration"]["result"] == [{"level": 3}, None]
+    assert answer["workspace/configuration"]["result"] == [None, None]
     assert answer["client/registerCapability"]["result"] is None
     assert answer["window/workDoneProgress/create"]["result"] is None
     assert answer["workspace/applyEdit"]["result"] == {"applied": False}
