@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator_core.runtime.confinement import Confinement
-from orchestrator_core.tools.lint import program
+from orchestrator_core.runtime.programs import tool_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Command = Callable[..., tuple[int, dict[str, Any]]]
 
 pytestmark = pytest.mark.skipif(
-    not Confinement(program("opencode-tool-server")).status().files,
+    not Confinement(tool_server()).status().files,
     reason="this kernel has no Landlock",
 )
 

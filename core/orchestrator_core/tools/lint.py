@@ -1,43 +1,30 @@
 """Linting, fixing and formatting of Python texts with ruff.
 
-Texts are given to ``ruff server`` processes that stay: one for findings and formatting, and one
-for each set of rules that fixes were asked for (at most ``MAX_SERVERS``). A text never touches the
-disk; its path only says which configuration applies. Asked for many files at once, such a server
-is as fast as one run of the command over all of them, and five times as fast as a run a text; its
-answers are those of the command, which a test holds.
+Texts are given to ``ruff server`` processes that stay. A text never touches the disk; its path
+only says which configuration applies. Asked for many files at once, such a server is as fast as
+one run of the command over all of them, and five times as fast as a run a text; its answers are
+those of the command, which a test holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
-from orchestrator_core.errors import RequestError, ToolCrashed, ToolError, ToolTimeout
 from orchestrator_core.primitives.text_lines import TextLines
-from orchestrator_core.tools.language_server import LanguageServer
+from orchestrator_core.runtime.programs import beside_python
 from orchestrator_core.tools.positions import ProtocolEdit, Range
+from orchestrator_core.tools.ruff_servers import Query, RuffServers, UnknownRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-MAX_SERVERS = 4
-ALWAYS = ("F", "E9")
-"""Rules that hold whatever a workspace configures: names that exist, texts that parse."""
-
-SYNTAX_ERROR = "invalid-syntax"
-SUFFIXES = (".py", ".pyi")
-_CONFIGURATIONS = ("pyproject.toml", "ruff.toml", ".ruff.toml")
+_SUFFIXES = (".py", ".pyi")
 _FIX_ALL = "source.fixAll.ruff"
-
-
-class UnknownRule(RequestError):
-    """A rule was asked for that the linter does not have."""
+_MAX_ROUNDS = 10
 
 
 class Finding(Struct, frozen=True):
@@ -72,28 +59,24 @@ class Linter:
     def __init__(
         self, root: Path, *, ruff: str | Path | None = None, timeout_s: float = 30.0
     ) -> None:
-        self._root = root
-        self._ruff = str(ruff or program("ruff"))
-        self._timeout_s = timeout_s
-        self._lock = threading.Lock()
+        self._ruff = str(ruff or beside_python("ruff") or "ruff")
+        self._servers = RuffServers(root, self._ruff, timeout_s)
         self._known_rules: set[tuple[str, ...]] = set()
-        self._servers: dict[tuple[str, ...] | None, LanguageServer] = {}
-        self._configuration: dict[Path, int] = {}
 
     def covers(self, path: str) -> bool:
         """Whether the linter is for such files, by their name."""
-        return path.endswith(SUFFIXES)
+        return path.endswith(_SUFFIXES)
 
     async def findings(self, path: str, text: str) -> list[Finding]:
         """What ruff finds in ``text``, as if it were the file ``path``, in the text's order.
 
-        By the workspace's configuration, and always by :data:`ALWAYS`. A text that does not parse
-        has findings with the code ``invalid-syntax``. Excluded files have none.
+        By the workspace's configuration, and always whether names exist and the text parses: one
+        that does not has findings with the code ``invalid-syntax``. Excluded files have none.
 
         Raises:
             ToolError: the linter cannot run, or the workspace's configuration of it is wrong.
         """
-        report, encoding = await self._ask(None, path, text, _FIND)
+        report, encoding = await self._servers.ask(None, path, text, _FIND)
         if not report.items:
             return []  # most texts: an index of their lines would cost the event loop some ms
         lines = TextLines(text, encoding)
@@ -116,7 +99,7 @@ class Linter:
         key = tuple(sorted({rule.strip().upper() for rule in rules}))
         await self._require_rules(key)
         for _ in range(_MAX_ROUNDS):
-            actions, encoding = await self._ask(key, path, text, _FIX)
+            actions, encoding = await self._servers.ask(key, path, text, _FIX)
             edits = [edit for action in actions or () for edit in action.edits()]
             fixed = _apply(text, edits, encoding)
             if fixed == text:
@@ -130,7 +113,7 @@ class Linter:
         Raises:
             ToolError: the formatter cannot run, or its configuration is wrong.
         """
-        edits, encoding = await self._ask(None, path, text, _FORMAT)
+        edits, encoding = await self._servers.ask(None, path, text, _FORMAT)
         return _apply(text, edits or (), encoding)
 
     async def _require_rules(self, rules: tuple[str, ...]) -> None:
@@ -153,90 +136,13 @@ class Linter:
 
     def close(self) -> None:
         """End the servers."""
-        with self._lock:
-            servers, self._servers = [*self._servers.values()], {}
-        for server in servers:
-            server.stop()
-        for server in servers:
-            server.close()
+        self._servers.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    async def _ask(
-        self, rules: tuple[str, ...] | None, path: str, text: str, query: _Query
-    ) -> tuple[Any, str]:
-        """Query the server for ``rules``; a crash is survived once.
-
-        Returns:
-            The result, and the encoding that its positions are in.
-        """
-        crashed = False
-        while True:
-            server = self._server(rules, path)
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    result = await server.query(
-                        path, text, query.method, query.params, query.result_type
-                    )
-            except TimeoutError as error:
-                server.kill()
-                raise ToolTimeout(
-                    f"ruff gave no answer for {path} within {self._timeout_s:g} s"
-                ) from error
-            except ToolCrashed:
-                if crashed:
-                    raise
-                crashed = True
-                continue
-            if server.complaints:
-                raise await _explain(server)
-            return result, server.encoding
-
-    def _server(self, rules: tuple[str, ...] | None, path: str) -> LanguageServer:
-        with self._lock:
-            self._notice_configuration((self._root / path).parent)
-            server = self._servers.pop(rules, None)
-            if server is None or server.dead:
-                server = LanguageServer(
-                    [self._ruff, "server"], self._root, settings={"settings": _settings(rules)}
-                )
-            self._servers[rules] = server  # the last used stands last
-            idle = [key for key, other in self._servers.items() if not other.busy]
-            surplus = len(self._servers) - MAX_SERVERS
-            for key in [key for key in idle if key != rules][: max(0, surplus)]:
-                self._servers.pop(key).stop()
-            return server
-
-    def _notice_configuration(self, folder: Path) -> None:
-        """Tell the servers of configuration files that changed from ``folder`` up to the root."""
-        changed: list[Path] = []
-        while folder.is_relative_to(self._root):
-            for name in _CONFIGURATIONS:
-                file = folder / name
-                stamp = _stamp(file)
-                if self._configuration.setdefault(file, stamp) != stamp:
-                    changed.append(file)
-                    self._configuration[file] = stamp
-            folder = folder.parent
-        if changed:
-            changes = {"changes": [{"uri": file.as_uri(), "type": 2} for file in changed]}
-            for key, server in [*self._servers.items()]:
-                server.notify("workspace/didChangeWatchedFiles", changes)
-                if server.complaints:  # perhaps about what has been changed now
-                    self._servers.pop(key).stop()
-
-
-def program(name: str) -> str:
-    """The program beside the interpreter, else the one on ``PATH``, else just its name."""
-    beside = shutil.which(name, path=str(Path(sys.executable).parent))
-    return beside or shutil.which(name) or name
-
-
-_MAX_ROUNDS = 10
 
 
 class _Data(Struct, frozen=True):
@@ -272,17 +178,9 @@ class _Action(Struct, frozen=True):
         return [edit for document in self.edit.document_changes for edit in document.edits]
 
 
-class _Query(Struct, frozen=True):
-    """A request about one document, and the type of its answer."""
-
-    method: str
-    params: dict[str, object]
-    result_type: Any
-
-
 _NOWHERE = {"line": 0, "character": 0}
-_FIND = _Query("textDocument/diagnostic", {}, _Report)
-_FIX = _Query(
+_FIND = Query("textDocument/diagnostic", {}, _Report)
+_FIX = Query(
     "textDocument/codeAction",
     {
         "range": {"start": _NOWHERE, "end": _NOWHERE},
@@ -290,23 +188,11 @@ _FIX = _Query(
     },
     tuple[_Action, ...] | None,
 )
-_FORMAT = _Query(
+_FORMAT = Query(
     "textDocument/formatting",
     {"options": {"tabSize": 4, "insertSpaces": True}},
     tuple[ProtocolEdit, ...] | None,
 )
-
-
-def _settings(rules: tuple[str, ...] | None) -> dict[str, object]:
-    """The options of a server: for findings (``None``), or for fixes of rules (or configured)."""
-    lint = {"extendSelect": list(ALWAYS)} if rules is None else {"select": list(rules)}
-    return {
-        "configurationPreference": "editorFirst",
-        "configuration": {"unsafe-fixes": False},
-        "lint": lint if rules or rules is None else {},
-        "logLevel": "error",
-        "showSyntaxErrors": True,
-    }
 
 
 def _finding(item: _Diagnostic, lines: TextLines) -> Finding:
@@ -328,22 +214,3 @@ def _apply(text: str, edits: Sequence[ProtocolEdit], encoding: str) -> str:
     for start, end, new_text in reversed(spans):
         text = text[:start] + new_text + text[end:]
     return text
-
-
-async def _explain(server: LanguageServer) -> ToolError | UnknownRule:
-    """The error behind a complaint about settings: the server logs it."""
-    for _ in range(20):
-        causes = [line.partition(" ERROR ")[2] for line in server.log().splitlines()]
-        for cause in filter(None, causes):
-            if "editor settings" in cause:
-                return UnknownRule(f"fix: {cause.partition('settings: ')[2]}")
-            return ToolError(f"ruff cannot use the workspace's configuration: {cause}")
-        await asyncio.sleep(0.01)  # the log comes by another pipe than the complaint
-    return ToolError(f"ruff: {'; '.join(server.complaints)}")
-
-
-def _stamp(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0

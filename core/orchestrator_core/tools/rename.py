@@ -25,8 +25,8 @@ from msgspec import Struct
 
 from orchestrator_core.errors import WorkspaceError
 from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.programs import beside_python
 from orchestrator_core.tools.code import MOST, FileEdits, TextEdit
-from orchestrator_core.tools.lint import program
 from orchestrator_core.tools.python_names import (
     Literals,
     Modules,
@@ -77,7 +77,7 @@ class Renamer:
     def __init__(self, workspace: Workspace, code: CodeTools, *, ty: str | None = None) -> None:
         self._workspace = workspace
         self._code = code
-        self._ty = ty or program("ty")
+        self._ty = ty or str(beside_python("ty") or "ty")
         self._lock = threading.Lock()
         self._running: set[TypeEngine] = set()
 

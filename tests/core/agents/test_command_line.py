@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator_core.agents.command_line import read_command
 from orchestrator_core.runtime.command import run_command
 from orchestrator_core.runtime.confinement import Confinement
-from orchestrator_core.tools.lint import program
+from orchestrator_core.runtime.programs import tool_server
 
 PROGRAMS = ("alpha", "beta", "gamma", "delta")
 PIECES = (
@@ -76,7 +76,7 @@ class Shells:
             (programs / name).write_text(f"#!/bin/sh\necho {name} >> {self.log}\n")
             (programs / name).chmod(0o755)
         self.environment = {"PATH": f"{programs}:{os.defpath}", "HOME": str(self.folder)}
-        self.confinement = Confinement(program("opencode-tool-server"))
+        self.confinement = Confinement(tool_server())
 
     def ran(self, shell: str, line: str) -> set[str]:
         self.log.write_text("")

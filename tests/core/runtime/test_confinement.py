@@ -16,7 +16,7 @@ import pytest
 from orchestrator_core.errors import Unconfined
 from orchestrator_core.runtime.command import run_command, shell_argv
 from orchestrator_core.runtime.confinement import Confinement, filtered_environment
-from orchestrator_core.tools.lint import program
+from orchestrator_core.runtime.programs import tool_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.safety import ConfinementMode
 
-BINARY = program("opencode-tool-server")
+BINARY = tool_server()
 STATUS = Confinement(BINARY).status()
 
 pytestmark = pytest.mark.skipif(not STATUS.files, reason="this kernel has no Landlock")

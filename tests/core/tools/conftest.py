@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator_core.runtime.programs import tool_server
 from orchestrator_core.runtime.tool_pool import RustToolPool
 from orchestrator_core.tools.code import CodeTools
-from orchestrator_core.tools.lint import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def pool(root: Path) -> Iterator[RustToolPool]:
     """The real tool server, for the workspace."""
-    with RustToolPool(program("opencode-tool-server"), root) as pool:
+    with RustToolPool(tool_server(), root) as pool:
         yield pool
 
 

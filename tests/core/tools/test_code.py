@@ -134,11 +134,11 @@ async def test_overlays_are_searched_instead_of_the_disk(
 
 
 async def test_without_the_pool_the_results_are_the_same(root: Path, code: CodeTools) -> None:
+    from orchestrator_core.runtime.programs import tool_server
     from orchestrator_core.runtime.tool_pool import RustToolPool
     from orchestrator_core.tools.code import CodeTools
-    from orchestrator_core.tools.lint import program
 
-    with RustToolPool(program("opencode-tool-server"), root, persistent=False) as single:
+    with RustToolPool(tool_server(), root, persistent=False) as single:
         alone = CodeTools(single)
         assert await alone.grep("print") == await code.grep("print")
         assert await alone.replace("x", "y") == await code.replace("x", "y")

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_core.errors import RequestError, ToolError
-from orchestrator_core.tools.lint import Linter, UnknownRule, program
+from orchestrator_core.runtime.programs import beside_python
+from orchestrator_core.tools.lint import Linter
+from orchestrator_core.tools.ruff_servers import UnknownRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +64,7 @@ def linter(root: Path) -> Iterator[Linter]:
 def ruff(root: Path, path: str, text: str, *arguments: str) -> str:
     """What the command says of a text."""
     verb, *options = arguments
-    command = [program("ruff"), verb, "--no-cache", "--force-exclude", *options]
+    command = [beside_python("ruff") or "ruff", verb, "--no-cache", "--force-exclude", *options]
     return subprocess.run(
         [*command, "--stdin-filename", path, "-"],
         cwd=root,
@@ -178,7 +180,7 @@ async def test_two_texts_of_one_path_at_once_do_not_mix(linter: Linter) -> None:
 
 async def test_a_server_that_is_killed_is_replaced(linter: Linter) -> None:
     assert await linter.findings("a.py", "x = 1\n") == []
-    (server,) = linter._servers.values()
+    (server,) = linter._servers._servers.values()
     assert server._child is not None
     os.kill(server._child.pid, signal.SIGKILL)
     assert [f.code for f in await linter.findings("a.py", "y\n")] == ["F821"]
@@ -187,7 +189,7 @@ async def test_a_server_that_is_killed_is_replaced(linter: Linter) -> None:
 async def test_only_a_few_servers_are_kept(linter: Linter) -> None:
     for rules in [("E711",), ("E712",), ("F401",), ("UP",), ("I",), ("E711",)]:
         await linter.fix("a.py", MESSY, rules)
-    assert len(linter._servers) == 4
+    assert len(linter._servers._servers) == 4
 
 
 async def test_nothing_is_written_to_disk(root: Path, linter: Linter) -> None:
@@ -232,5 +234,5 @@ async def test_real_files_give_the_commands_answers(tmp_path: Path) -> None:
 
 
 def run(root: Path, *arguments: str) -> str:
-    command = [program("ruff"), *arguments]
+    command = [beside_python("ruff") or "ruff", *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, check=False, text=True).stdout

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator_core.errors import ToolRejected, ToolTimeout, UntrustedWorkspace
 from orchestrator_core.runtime.confinement import Confinement
-from orchestrator_core.tools.lint import Linter, program
+from orchestrator_core.runtime.programs import tool_server
+from orchestrator_core.tools.lint import Linter
 from orchestrator_core.tools.registry import Permission, Tool, ToolRegistry
 from orchestrator_core.tools.rename import Renamer
 from orchestrator_core.tools.shell import Shell
@@ -38,7 +39,7 @@ async def registry(
             code,
             lint,
             Renamer(Workspace(root), code),
-            Shell(root, store, Confinement(program("opencode-tool-server"))),
+            Shell(root, store, Confinement(tool_server())),
         )
         yield await ToolRegistry.of(pool, toolbox)
 

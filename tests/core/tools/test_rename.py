@@ -319,14 +319,14 @@ async def test_files_that_are_no_text_are_left_alone(renamer: Renamer, shop: Pat
 
 
 async def test_a_workspace_inside_a_package_is_understood(tmp_path: Path) -> None:
+    from orchestrator_core.runtime.programs import tool_server
     from orchestrator_core.runtime.tool_pool import RustToolPool
     from orchestrator_core.tools.code import CodeTools
-    from orchestrator_core.tools.lint import program
 
     copy = tmp_path / "pygls"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(pygls.__file__).parent, copy, ignore=ignore)
-    with RustToolPool(program("opencode-tool-server"), copy) as pool:
+    with RustToolPool(tool_server(), copy) as pool:
         renamer = Renamer(Workspace(copy), CodeTools(pool))
         result, texts = await rename(renamer, "pygls.uris.to_fs_path", "path_of")
         assert len(result.files) >= 3

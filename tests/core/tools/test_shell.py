@@ -10,13 +10,13 @@ import pytest
 
 from orchestrator_core.errors import Unconfined, UntrustedWorkspace
 from orchestrator_core.runtime.confinement import Confinement
-from orchestrator_core.tools.lint import program
+from orchestrator_core.runtime.programs import tool_server
 from orchestrator_core.tools.shell import Shell
 from orchestrator_core.tools.trust import TrustStore
 
 
 def confined(root: Path, store: TrustStore) -> Shell:
-    return Shell(root, store, Confinement(program("opencode-tool-server")))
+    return Shell(root, store, Confinement(tool_server()))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_the_deadline_of_a_command_is_an_outcome(store: TrustStore, root: 
 
 
 @pytest.mark.skipif(
-    not Confinement(program("opencode-tool-server")).status().files,
+    not Confinement(tool_server()).status().files,
     reason="this kernel has no Landlock",
 )
 async def test_a_command_writes_where_it_was_told_and_in_a_temporary_folder_that_goes(
@@ -145,7 +145,7 @@ async def test_a_command_writes_where_it_was_told_and_in_a_temporary_folder_that
 ) -> None:
     store.trust(root)
     scratch = tmp_path / "scratch"
-    shell = Shell(root, store, Confinement(program("opencode-tool-server")), scratch=scratch)
+    shell = Shell(root, store, Confinement(tool_server()), scratch=scratch)
     refused = await shell.run("echo x > a")
     assert refused.exit_code != 0
     assert "confined: Landlock" in refused.confined
