@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator_core.tools.code import TextEdit, apply_edits
+from orchestrator_core.tools.inheritance import Inheritance
 from orchestrator_core.tools.python_names import (
     Literals,
     SymbolError,
@@ -15,13 +16,13 @@ from orchestrator_core.tools.python_names import (
     occurrences,
 )
 from orchestrator_core.tools.symbol_search import Candidate, candidates_in
-from orchestrator_core.tools.type_engine import CLASS, Place
+from orchestrator_core.tools.type_engine import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator_core.tools.python_names import Modules
-    from orchestrator_core.tools.type_engine import ClassItem, Node, TypeEngine
+    from orchestrator_core.tools.type_engine import TypeEngine
 
 _SHOWN = 5
 
@@ -61,7 +62,7 @@ class SymbolRename:
         self._namesakes_of_old: list[Candidate] | None = None
         self._meant: dict[Place, frozenset[Place | str]] = {}
         self._unresolved: set[Place] = set()
-        self._ancestors: dict[Place, set[ClassItem]] = {}
+        self._inheritance = Inheritance(engine, modules)
         self._literals: dict[str, Literals] = {}
         self.originals = {path: engine.text(path) for path in with_old}
 
@@ -96,8 +97,9 @@ class SymbolRename:
             for owner in family:
                 self._refuse_outside(owner)
                 for other in self._members_named_so():
-                    related = other.owner and self._related(owner, other.owner)
-                    if other.owner and related and other.owner not in family:
+                    if other.owner is None or other.owner in family:
+                        continue
+                    if self._inheritance.related(owner, other.owner):
                         targets.update(other.places)
                         family.append(other.owner)
             self._family += family
@@ -154,50 +156,15 @@ class SymbolRename:
         found = candidates_in(self._engine, paths, [name], self._modules)
         return [candidate for candidate in found if candidate.owner is not None]
 
-    def _related(self, one: Place, other: Place) -> bool:
-        return one in self._above(other) or other in self._above(one)
-
-    def _above(self, owner: Place) -> set[Place]:
-        """The class and all in the workspace that it inherits from."""
-        supertypes = self._supertypes(owner)
-        inside = {self._place(item) for item in supertypes}
-        return {owner} | {place for place in inside if place is not None}
-
-    def _supertypes(self, owner: Place) -> set[ClassItem]:
-        if owner not in self._ancestors:
-            item = self._engine.class_at(owner)
-            self._ancestors[owner] = self._engine.supertypes(item) if item else set()
-        return self._ancestors[owner]
-
-    def _place(self, item: ClassItem) -> Place | None:
-        path = self._engine.path(item.uri)
-        if path is None or path not in self._modules.paths:
-            return None
-        return Place(path, self._engine.offset(path, item.selection_range.start))
-
     def _refuse_outside(self, owner: Place) -> None:
         """What overrides something that keeps its name cannot have another."""
-        for item in self._supertypes(owner):
-            if item.detail == "builtins" and item.name == "object":
-                continue  # it has special methods only, and those are refused by their names
-            if self._place(item) is None and self._defines(item):
-                raise SymbolError(
-                    f"{self._candidate.name} cannot be renamed: it overrides {item.name}."
-                    f"{self._old} outside of the workspace ({item.detail or item.uri}), "
-                    "which keeps its name"
-                )
-
-    def _defines(self, item: ClassItem) -> bool:
-        return any(child.name == self._old for child in self._members(item))
-
-    def _members(self, item: ClassItem) -> tuple[Node, ...]:
-        pending = [*self._engine.outline_of(item.uri)]
-        while pending:
-            node = pending.pop()
-            if node.kind == CLASS and node.selection_range == item.selection_range:
-                return node.children
-            pending += node.children
-        return ()
+        item = self._inheritance.overridden_outside(owner, self._old)
+        if item is not None:
+            raise SymbolError(
+                f"{self._candidate.name} cannot be renamed: it overrides {item.name}."
+                f"{self._old} outside of the workspace ({item.detail or item.uri}), "
+                "which keeps its name"
+            )
 
     def _take(self, target: Place) -> None:
         """What ty itself would rename."""
@@ -261,7 +228,7 @@ class SymbolRename:
             f"{member.path}:{member.line}"
             for member in members
             for owner in self._family
-            if member.owner and self._related(owner, member.owner)
+            if member.owner and self._inheritance.related(owner, member.owner)
         ]
         for path in sorted(self._spans) if self._candidate.top_level else ():
             if path not in self._with_new:
