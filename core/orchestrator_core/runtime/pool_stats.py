@@ -29,15 +29,15 @@ class Percentiles(Struct, frozen=True):
 
     @classmethod
     def of(cls, samples_ns: Iterable[int]) -> Percentiles:
-        """The nearest-rank percentiles of the samples."""
+        """The nearest-rank percentiles of the samples, those below zero counted as zero."""
         ordered = sorted(samples_ns)
         if not ordered:
             return cls()
 
         def rank(share: float) -> float:
-            return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1e9
+            return max(0, ordered[min(len(ordered) - 1, int(share * len(ordered)))]) / 1e9
 
-        return cls(rank(0.5), rank(0.9), rank(0.99), ordered[-1] / 1e9)
+        return cls(rank(0.5), rank(0.9), rank(0.99), rank(1))
 
 
 class PoolStats(Struct, frozen=True):
@@ -109,7 +109,7 @@ class Meter:
         blocked_ns: time that its tasks spent waiting for other tasks.
         since_ns: when the outermost running task started, 0 while there is none.
         blocked_since_ns: when the present wait for another task started, 0 while there is none.
-        waits_ns: queue waits of recent tasks.
+        waits_ns: queue waits of recent tasks; below zero where one came after its worker was free.
         runs_ns: run times of recent tasks.
     """
 

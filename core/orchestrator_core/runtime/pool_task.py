@@ -42,12 +42,9 @@ class PoolTask(Future[T]):
         args: what the function is called with.
         pool: whose task it is.
         queued_ns: when it was submitted, on the pool's clock.
-        deadline_s: how long after that it ends by force, if ever.
     """
 
     __slots__ = ("args", "pool", "queued_ns")
-
-    deadline_s: float | None = None
 
     def __init__(
         self,
@@ -82,12 +79,14 @@ class PoolTask(Future[T]):
         args = self.args
         self.args = ()
 
-        meter, stack, clock_ns = worker.meter, worker.stack, worker.clock_ns
-        started_ns = clock_ns()
-        if not stack:
+        meter, clock_ns, beneath = worker.meter, worker.clock_ns, worker.task
+        if beneath is None:
             worker.fn = fn
-            meter.since_ns = started_ns
-        stack.append(self)
+            meter.since_ns = started_ns = worker.freed_ns or clock_ns()
+        else:
+            worker.waiting.append(beneath)
+            started_ns = clock_ns()
+        worker.task = self
         state = FINISHED
         try:
             outcome = fn(*args)
@@ -95,16 +94,20 @@ class PoolTask(Future[T]):
             state, outcome = self._failure(error)
             meter.failed += 1
         del fn, args  # the arguments do not outlive the call
-        run_ns = clock_ns() - started_ns
+        ended_ns = clock_ns()
+        run_ns = ended_ns - started_ns
         # Counted before the result is out: whoever has seen it finds it counted.
         meter.executed += 1
         meter.waits_ns.append(started_ns - self.queued_ns)
         meter.runs_ns.append(run_ns)
-        stack.pop()
-        if not stack:
+        worker.task = beneath
+        if beneath is None:
             worker.fn = None
+            worker.freed_ns = ended_ns
             meter.since_ns = 0
             meter.busy_ns += run_ns
+        else:
+            worker.waiting.pop()
 
         lock.acquire()
         callbacks = None
@@ -116,8 +119,7 @@ class PoolTask(Future[T]):
         lock.release()
         if callbacks is not None:
             self._run(callbacks)
-        if self.deadline_s is not None:
-            self.pool.settled()
+            worker.freed_ns = 0  # what they took is nobody's run time
         return True
 
     def _failure(self, error: BaseException) -> tuple[int, BaseException | None]:
@@ -148,7 +150,7 @@ class PoolTask(Future[T]):
 
 
 class TimedTask(PoolTask[T]):
-    """A task with a deadline."""
+    """A task that ends by force ``deadline_s`` after it was submitted."""
 
     __slots__ = ("deadline_s",)
 
@@ -161,7 +163,14 @@ class TimedTask(PoolTask[T]):
         deadline_s: float,
     ) -> None:
         super().__init__(pool, fn, args, queued_ns)
-        self.deadline_s: float | None = deadline_s
+        self.deadline_s = deadline_s
+
+    def run(self, worker: PoolWorker) -> bool:
+        """As any task; the pool's timer hears of the end."""
+        ran = super().run(worker)
+        if ran:
+            self.pool.settled()
+        return ran
 
     def expire(self) -> None:
         """End it because its deadline has passed; what still runs is no longer wanted."""
@@ -177,11 +186,25 @@ class PoolWorker:
         seat: its place in the scheduler.
         clock_ns: the pool's clock.
         meter: its counters.
-        stack: the task it runs, on top of those that wait for it; its thread alone writes it.
+        task: the task it runs; its thread alone writes this and the next three.
+        waiting: the tasks beneath that one, each of which waits for the next.
         fn: the function of the outermost of them.
+        freed_ns: when it ended its last task, 0 if it did anything since but look for the next. A
+            worker that goes from task to task is busy all along, and its clock is read once a task.
     """
 
-    __slots__ = ("_scheduler", "clock_ns", "fn", "meter", "pool", "seat", "stack", "thread")
+    __slots__ = (
+        "_scheduler",
+        "clock_ns",
+        "fn",
+        "freed_ns",
+        "meter",
+        "pool",
+        "seat",
+        "task",
+        "thread",
+        "waiting",
+    )
 
     def __init__(
         self,
@@ -195,15 +218,33 @@ class PoolWorker:
         self.seat = seat
         self.clock_ns = clock_ns
         self.meter = Meter()
-        self.stack: list[PoolTask[Any]] = []
+        self.task: PoolTask[Any] | None = None
+        self.waiting: list[PoolTask[Any]] = []
         self.fn: Callable[..., object] | None = None
+        self.freed_ns = 0
         self._scheduler = scheduler
         self.thread = threading.Thread(target=self._main, name=name, daemon=True)
+
+    def tasks(self) -> set[PoolTask[Any]]:
+        """Those it has begun, from any thread."""
+        # Twice, for between two looks one may come to wait, or one that waited may go on.
+        before = self.waiting.copy()
+        task = self.task
+        begun = {*before, *self.waiting.copy()}
+        if task is not None:
+            begun.add(task)
+        return begun
 
     def _main(self) -> None:
         here.worker = self
         take, next_task, seat = self._scheduler.take, self._scheduler.next, self.seat
-        while (task := take(seat) or next_task(seat)) is not None:
+        while True:
+            task = take(seat)
+            if task is None:
+                self.freed_ns = 0
+                task = next_task(seat)
+                if task is None:
+                    return
             task.run(self)
             del task  # a parked worker keeps nobody's result alive
 
@@ -223,7 +264,7 @@ here = _Here()
 def current_cancelled() -> bool:
     """Whether the task that this thread runs was asked to stop. False outside a pool."""
     worker = here.worker
-    return worker is not None and bool(worker.stack) and not worker.stack[-1].wanted()
+    return worker is not None and worker.task is not None and not worker.task.wanted()
 
 
 def check_cancelled() -> None:

@@ -8,6 +8,10 @@ another worker is running, and never starts unrelated work in the middle of a ta
 wait for the very task beneath it.
 """
 
+# The pool fills in its tasks' fields by itself, see ``submit``.
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001
+
 from __future__ import annotations
 
 import os
@@ -23,6 +27,7 @@ from msgspec import Struct
 from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Priority
 from orchestrator_core.runtime.deadlines import DeadlineTimer
+from orchestrator_core.runtime.future import PENDING
 from orchestrator_core.runtime.pool_stats import Percentiles, PoolStats, RunningTask
 from orchestrator_core.runtime.pool_task import PoolTask, PoolWorker, TimedTask, here
 from orchestrator_core.runtime.process_lane import ProcessLane
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from orchestrator_core.runtime.future import Future
 
 T = TypeVar("T")
+
+_blank: Callable[[], PoolTask[Any]] = partial(object.__new__, PoolTask)
 
 
 class CloseReport(Struct, frozen=True):
@@ -146,7 +153,15 @@ class WorkStealingPool:
         worker = here.worker
         seat = worker.seat if worker is not None and worker.pool is self else None
         if deadline_s is None:
-            task = PoolTask(self, fn, args, self._clock_ns())
+            # What ``PoolTask(self, fn, args, now)`` does; the call takes longer than all of this.
+            task: PoolTask[T] = _blank()
+            task._lock = threading.Lock()
+            task._state = PENDING
+            task._value = fn
+            task._callbacks = None
+            task.args = args
+            task.pool = self
+            task.queued_ns = self._clock_ns()
             self._scheduler.push(task, seat, priority, expected_duration_s)
             return task
         timed = TimedTask(self, fn, args, self._clock_ns(), deadline_s)
@@ -184,7 +199,7 @@ class WorkStealingPool:
         """A snapshot. It costs the workers nothing: nobody is stopped for it."""
         meters = [w.meter for w in self._workers]
         executed = sum(m.executed for m in meters)
-        started = executed + sum(len(w.stack) for w in self._workers)
+        started = executed + sum(len(w.tasks()) for w in self._workers)
         gone = started + self._discards
         submitted = self._scheduler.pushed  # read last: nothing is gone before it was submitted
         stolen = sum(w.seat.stolen for w in self._workers)
@@ -241,7 +256,7 @@ class WorkStealingPool:
         self._timer.close()
         self._cancelled = sum(task.set_cancelled() for task in self._scheduler.stop())
         for worker in self._workers:
-            for task in worker.stack.copy():
+            for task in worker.tasks():
                 task.cancel()
         self._stopped.set()
         self._lane.close(max(0.0, end_s - time.monotonic()))
