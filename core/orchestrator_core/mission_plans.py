@@ -162,8 +162,9 @@ class MissionPlans:
         Raises:
             RequestError: the request cannot be carried out as written.
         """
-        async with self._engine.concurrency.acquire(role="planner"):
-            return await self.backend_of(request).planner.plan(request)
+        async with self._engine.concurrency.acquire(role="planner") as token:
+            with token.kept():
+                return await self.backend_of(request).planner.plan(request)
 
     async def make_for_mission(self, request: MissionRequest) -> Plan:
         """The same, if it is no larger than the plan of a mission may be."""

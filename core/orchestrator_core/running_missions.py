@@ -82,8 +82,8 @@ class RunningMissions(dict[str, "Mission"]):
         commander = Commander(services.engine, mission, backend, spent)
         started = time.monotonic()
         try:
-            async with services.engine.concurrency.acquire(role="commander"):
-                with services.mission_running(mission.id):
+            async with services.engine.concurrency.acquire(role="commander") as token:
+                with token.kept(), services.mission_running(mission.id):
                     await (commander.resume() if plan is None else commander.run(plan))
             diff = await self._diff(commander.rehearsal) if commander.rehearsal else ""
         except BaseException as error:

@@ -137,8 +137,9 @@ class AcpDesk(RoleDesk):
             try:
                 with await self._engine.concurrency.acquire(ROLE, model=self.who) as token:
                     try:
-                        async with self._sessions.session(job.role) as session:
-                            return await work(await self._begin(session, job))
+                        with token.kept():
+                            async with self._sessions.session(job.role) as session:
+                                return await work(await self._begin(session, job))
                     except ModelFault:
                         raise
                     except OrchestratorError:

@@ -110,7 +110,7 @@ class ModelGate:
             except BaseException:
                 reservation.release()  # no call was made
                 raise
-            with token:
+            with token, token.kept():
                 try:
                     reply = await self._send(prompt, reservation, on_text)
                 except ModelFault as error:

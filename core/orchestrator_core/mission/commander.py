@@ -296,8 +296,10 @@ class Commander:
         begun = self._mission.state.tasks[task.id].attempt
         if request.mode is not Mode.FRACTAL or task.parts or begun or task.depth >= limits.depth:
             return False
-        async with self._engine.concurrency.acquire(role="planner", backend=self._backend.name):
-            proposed = await self._backend.planner.divide(task, self._mission.id)
+        taking = self._engine.concurrency.acquire(role="planner", backend=self._backend.name)
+        async with taking as token:
+            with token.kept():
+                proposed = await self._backend.planner.divide(task, self._mission.id)
         plan = self._mission.state.plan
         if not proposed or plan is None:
             return False

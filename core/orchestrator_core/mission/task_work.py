@@ -71,9 +71,10 @@ class TaskWork:
             OrchestratorError: the worker or a tool failed.
         """
         worker = self._backend.worker
-        async with self._slot():
+        async with self._slot() as token:
             begun()
-            outcome = await worker.perform(context)
+            with token.kept():
+                outcome = await worker.perform(context)
         rounds = self._engine.settings.limits.iterations
         before: set[object] = set()
         while True:
@@ -90,8 +91,9 @@ class TaskWork:
             reason = why(receipt, changes)
             if not changes or rounds <= 0:
                 break
-            async with self._slot():
-                mended = await worker.repair(context, receipt)
+            async with self._slot() as token:
+                with token.kept():
+                    mended = await worker.repair(context, receipt)
             if not mended:
                 break
         return Worked(context, receipt, changes, outcome, reason, outcome.notes)
@@ -160,19 +162,25 @@ class TaskWork:
     async def _review(
         self, context: TaskContext, changes: Sequence[Change], outcome: Outcome
     ) -> Receipt:
-        async with self._engine.concurrency.acquire(role="reviewer"):
-            receipt = await self._engine.reviewer.review(context.task.id, changes, outcome.checks)
-            if changes and receipt.passed and context.checks:
-                receipt = _with_checks(receipt, await own_checks(context, against_before=True))
-            critic = self._backend.critic
-            if critic is None or not changes or not receipt.passed:
-                return receipt
-            try:
-                opinion = await critic.judge(context, changes, receipt)
-            except BudgetExceeded:
-                raise
-            except AgentError as error:
-                opinion = CheckResult(name="critic", status="unverified", details=(str(error),))
+        async with self._engine.concurrency.acquire(role="reviewer") as token:
+            with token.kept():
+                return await self._judged(context, changes, outcome)
+
+    async def _judged(
+        self, context: TaskContext, changes: Sequence[Change], outcome: Outcome
+    ) -> Receipt:
+        receipt = await self._engine.reviewer.review(context.task.id, changes, outcome.checks)
+        if changes and receipt.passed and context.checks:
+            receipt = _with_checks(receipt, await own_checks(context, against_before=True))
+        critic = self._backend.critic
+        if critic is None or not changes or not receipt.passed:
+            return receipt
+        try:
+            opinion = await critic.judge(context, changes, receipt)
+        except BudgetExceeded:
+            raise
+        except AgentError as error:
+            opinion = CheckResult(name="critic", status="unverified", details=(str(error),))
         return _with_checks(receipt, (opinion,))
 
     async def _changes(self, draft: Draft) -> tuple[Change, ...]:

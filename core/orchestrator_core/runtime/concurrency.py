@@ -88,7 +88,8 @@ class ConcurrencyController:
         maximum: no limit rises above.
         auto_scale: whether limits move with success and failure.
         wait_limit_s: how long a request waits at most.
-        hold_limit_s: after so long a token releases itself, as a failure.
+        hold_limit_s: after so long a token releases itself, as a failure, unless whoever holds it
+            says that it is at work (:meth:`ConcurrencyToken.kept`).
         patience_s: how much older a request must be to go before one of the next higher
             priority, and when it starts to hold back what it needs.
         circuit: makes a circuit breaker.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from orchestrator_core.errors import (
@@ -17,7 +18,7 @@ from orchestrator_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from types import TracebackType
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ keep the planner from the sixth text."""
 class ConcurrencyToken:
     """Slots that somebody holds. Give them back once, from any thread.
 
+    One that was lost gives them back itself, after a time. Whoever is at work for longer, and has
+    limits of its own, says so with :meth:`kept`.
+
     Args:
         take_back: the controller's, called once.
         keys: what it holds a slot of, as pairs of dimension and name.
@@ -44,7 +48,16 @@ class ConcurrencyToken:
         keys: what it holds a slot of, as pairs of dimension and name.
     """
 
-    __slots__ = ("_claim", "_entered", "_expired", "_take_back", "_timer", "keys")
+    __slots__ = (
+        "_claim",
+        "_entered",
+        "_expired",
+        "_kept",
+        "_seen_s",
+        "_take_back",
+        "_timer",
+        "keys",
+    )
 
     def __init__(
         self, take_back: TakeBack, keys: tuple[Key, ...], entered: tuple[int, ...]
@@ -54,6 +67,8 @@ class ConcurrencyToken:
         self._entered = entered
         self._claim = threading.Lock()  # whoever acquires it may give the slots back
         self._expired = False
+        self._kept = 0
+        self._seen_s = 0.0
         self._timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
 
     def __enter__(self) -> Self:
@@ -87,12 +102,38 @@ class ConcurrencyToken:
             how = "by itself because its time was up" if self._expired else "already"
             raise TokenReleased(f"the token for {names_of(self.keys)} was released {how}")
 
+    @contextmanager
+    def kept(self) -> Generator[None]:
+        """Do work that may take long and has limits of its own, on the loop that gave the token.
+
+        As long as this lasts the token does not release itself; afterwards its time begins anew.
+        """
+        self._kept += 1
+        try:
+            yield
+        finally:
+            self._kept -= 1
+            if self._timer is not None:
+                self._seen_s = self._timer[0].time()
+
     def expire_after(self, hold_limit_s: float, loop: asyncio.AbstractEventLoop) -> None:
         """For the controller: after so long it releases itself, as a failure: it hangs."""
-        self._timer = (loop, loop.call_later(hold_limit_s, self._expire, hold_limit_s))
+        self._seen_s = loop.time()
+        self._look_after(hold_limit_s, hold_limit_s, loop)
 
-    def _expire(self, hold_limit_s: float) -> None:
-        if self._give_back(False):
+    def _look_after(
+        self, wait_s: float, hold_limit_s: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._timer = (loop, loop.call_later(wait_s, self._look, hold_limit_s, loop))
+
+    def _look(self, hold_limit_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        """See whether it is lost."""
+        if self.released:
+            return
+        left_s = hold_limit_s if self._kept else self._seen_s + hold_limit_s - loop.time()
+        if left_s > 0:
+            self._look_after(left_s, hold_limit_s, loop)
+        elif self._give_back(False):
             self._expired = True
             _log.warning("A token for %s was held for %s s", names_of(self.keys), hold_limit_s)
 

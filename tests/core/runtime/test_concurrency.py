@@ -224,13 +224,44 @@ def test_a_token_releases_itself_after_six_hundred_seconds(
     assert "was held for 600" in caplog.text
 
 
+def test_a_token_is_kept_as_long_as_its_holder_is_at_work(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        subject = virtual()
+        async with subject.acquire("worker", backend="api") as token:
+            await asyncio.sleep(599)
+            with token.kept():
+                await asyncio.sleep(2000)
+                with token.kept():
+                    await asyncio.sleep(2000)
+                await asyncio.sleep(2000)
+                assert subject.stats()["worker"].active == 1
+            await asyncio.sleep(599)
+            assert not token.released
+        assert subject.stats()["worker"].active == 0
+        lost = await subject.acquire("worker", backend="api")
+        with lost.kept():
+            await asyncio.sleep(1000)
+        await asyncio.sleep(599)
+        assert not lost.released
+        await asyncio.sleep(2)
+        assert lost.released
+
+    with caplog.at_level(logging.WARNING):
+        run_virtual(main())
+    assert caplog.text.count("was held for 600") == 1
+
+
 async def test_a_released_token_leaves_no_timer_behind() -> None:
     subject = controller()
     for _ in range(5):
-        async with subject.acquire("worker"):
-            pass
+        async with subject.acquire("worker") as token:
+            with token.kept():
+                pass
     token = await subject.acquire("worker")
-    await asyncio.to_thread(token.release)
+    with token.kept():
+        await asyncio.to_thread(token.release)
     await settle()
     timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
     assert [t for t in timers if not t.cancelled()] == []
