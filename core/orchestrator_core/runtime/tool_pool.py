@@ -33,9 +33,9 @@ from orchestrator_core.errors import (
 from orchestrator_core.runtime.tool_alarm import Alarm
 from orchestrator_core.runtime.tool_call import Call, ToolInfo, decode_result, decode_tools
 from orchestrator_core.runtime.tool_figures import CallTimes, PoolStats, percentile_ms
-from orchestrator_core.runtime.tool_member import PING_ID, STATUS_ID, Member
+from orchestrator_core.runtime.tool_fleet import Fleet
+from orchestrator_core.runtime.tool_member import PING_ID, STATUS_ID
 from orchestrator_core.runtime.tool_process import ToolProcess, encode
-from orchestrator_core.runtime.tool_restarts import Restarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -87,23 +87,25 @@ class RustToolPool:
         cache_mib: int = 512,
         buffers: BufferPool | None = None,
     ) -> None:
-        self._buffers = buffers
         self.root = Path(root)
-        self._argv = (str(binary), "--root", str(root), "--memory-mib", str(cache_mib))
+        self._program = str(binary)
+        argv = (self._program, "--root", str(root), "--memory-mib", str(cache_mib))
         self._persistent = persistent
-        self._max = max_processes
-        self._slots = calls_per_process if persistent else 1
-        self._idle_s = idle_s
-        self._start_s = start_s
         self._stop_s = stop_s
         self._growth_limit = growth_limit_bytes
         self._lock = threading.Condition()
-        self._waiting: deque[Call[Any]] = deque()
-        self._members: dict[ToolProcess, Member] = {}
-        self._overlays: dict[str, bytes] = {}
-        self._next_id = 1
-        self._restarts = Restarts()
         self._alarm = Alarm("tool-pool", self._lock, self._tend)
+        self._fleet = Fleet(
+            partial(ToolProcess, argv, self.root, self, buffers),
+            self._alarm,
+            max_processes=max_processes,
+            slots=calls_per_process if persistent else 1,
+            idle_s=idle_s,
+            start_s=start_s,
+            stop_s=stop_s,
+        )
+        self._waiting: deque[Call[Any]] = deque()
+        self._next_id = 1
         self._times = CallTimes()
         self._closed = False
 
@@ -162,22 +164,19 @@ class RustToolPool:
         """From now on the file ``path`` (relative to the root) reads as ``text``."""
         line = encode("overlay/set", {"path": path, "text": text})
         with self._lock:
-            self._overlays[path] = line
-            self._broadcast(line)
+            self._fleet.overlay(path, line)
 
     def clear_overlay(self, path: str) -> None:
         """From now on the file reads as it is on disk again."""
         line = encode("overlay/clear", {"path": path})
         with self._lock:
-            if self._overlays.pop(path, None) is not None:
-                self._broadcast(line)
+            self._fleet.overlay(path, line, clear=True)
 
     def stats(self) -> PoolStats:
         """Figures as of now."""
         with self._lock:
-            processes = len(self._members)
-            busy = sum(1 for member in self._members.values() if member.load)
-            calls, restarts = self._times.count, self._restarts.count
+            processes, busy = len(self._fleet.members), self._fleet.busy
+            calls, restarts = self._times.count, self._fleet.restarts.count
             times_s = self._times.latest_s()
         times_s.sort()
         return PoolStats(
@@ -198,11 +197,10 @@ class RustToolPool:
             self._closed = True
             calls = [*self._waiting]
             self._waiting.clear()
-            for process, member in self._members.items():
+            for member in self._fleet.members.values():
                 calls += member.calls.values()
                 member.calls.clear()
-                process.stop()
-            processes = [*self._members]
+            processes = self._fleet.stop_all()
             self._alarm.close()
         _fail_all((call, PoolClosed(f"{call.name}: the tool pool was closed")) for call in calls)
         limit = time.monotonic() + min(deadline_s, self._stop_s)
@@ -224,19 +222,13 @@ class RustToolPool:
         """Give a new process the overlays and its first calls."""
         base_bytes = process.rss_bytes()
         with self._lock:
-            member = self._members[process]
-            member.ready = True
-            member.start_by = math.inf
-            member.base_bytes = base_bytes
-            for line in self._overlays.values():
-                process.send(line)
-            self._settle(member)
+            self._fleet.became_ready(process, base_bytes)
             self._dispatch()
 
     def on_answer(self, process: ToolProcess, message: Message) -> None:
         """End the call that was answered and give the process more to do."""
         now = time.monotonic()
-        member = self._members[process]  # only this thread takes it out
+        member = self._fleet.members[process]  # only this thread takes it out
         status = message.id == STATUS_ID
         too_large = status and member.is_too_large(message, self._growth_limit)
         member.check_memory(self._growth_limit, now)
@@ -248,15 +240,14 @@ class RustToolPool:
                 member.given_up.pop(message.id, None)
                 call = member.calls.pop(message.id, None)
             if call is not None:
-                self._restarts.succeeded()
+                self._fleet.restarts.succeeded()
                 self._times.add(now - call.started)
             if not self._persistent:
                 member.retired = True
             elif too_large and not member.retired:
-                logger.info("%s grew too large and is replaced", self._argv[0])
-                member.retired = True
-                self._restarts.retired()
-            self._settle(member)
+                logger.info("%s grew too large and is replaced", self._program)
+                self._fleet.retire(member)
+            self._fleet.settle(member)
             self._dispatch()
         if call is not None:
             call.finish(message)
@@ -264,11 +255,8 @@ class RustToolPool:
     def on_end(self, process: ToolProcess, error: ToolError) -> None:
         """Fail the calls of a dead process, and see that waiting ones get another."""
         with self._lock:
-            member = self._members.pop(process)
+            member = self._fleet.ended(process, error, wanted=self._closed)
             calls = [*member.calls.values()]
-            if not member.retired and not self._closed:
-                self._restarts.failed(error, hopeless=process.pid is None)
-                self._alarm.wake(self._restarts.not_before)
             refused = self._refuse()
             self._dispatch()
         _fail_all((call, type(error)(f"{call.name}: {error}")) for call in calls)
@@ -305,21 +293,19 @@ class RustToolPool:
 
     def _give_up(self, call: Call[Any]) -> None:
         """Stop the work of a call that nobody waits for any more; held."""
-        member = self._members.get(call.process) if call.process is not None else None
+        member = self._fleet.members.get(call.process) if call.process is not None else None
         if member is None:
             if call in self._waiting:
                 self._waiting.remove(call)
         elif member.calls.pop(call.id, None) is not None:
-            stop_by = time.monotonic() + self._stop_s
-            member.give_up(call.id, stop_by)
-            self._alarm.wake(stop_by)
+            self._fleet.give_up(member, call.id)
 
     def _dispatch(self) -> None:
         """Hand waiting calls to processes, and start more processes if need be; held."""
         while self._waiting:
-            member = self._least_busy()
+            member = self._fleet.least_busy()
             if member is None:
-                self._grow()
+                self._fleet.grow(len(self._waiting))
                 return
             call = self._waiting.popleft()
             call.process = member.process
@@ -328,31 +314,9 @@ class RustToolPool:
             member.process.send(call.line)
             call.line = b""
 
-    def _least_busy(self) -> Member | None:
-        best: Member | None = None
-        for member in self._members.values():
-            usable = member.ready and not member.retired and member.load < self._slots
-            if usable and (best is None or member.load < best.load):
-                best = member
-        return best
-
-    def _grow(self) -> None:
-        """Start as many processes as the waiting calls fill; held."""
-        if self._closed or not self._restarts.may_start():
-            return
-        starting = sum(1 for member in self._members.values() if not member.ready)
-        while len(self._waiting) > starting * self._slots and len(self._members) < self._max:
-            start_by = time.monotonic() + self._start_s
-            process = ToolProcess(self._argv, self.root, self, self._buffers)
-            self._members[process] = Member(process, start_by)
-            starting += 1
-            self._restarts.started()
-            self._alarm.wake(start_by)
-            process.start()
-
     def _refuse(self) -> list[tuple[Call[Any], ToolError]]:
         """The waiting calls, if too many processes died to make them wait for another; held."""
-        reason = self._restarts.refusal()
+        reason = self._fleet.restarts.refusal()
         if not reason:
             return []
         refused: list[tuple[Call[Any], ToolError]] = [
@@ -361,37 +325,12 @@ class RustToolPool:
         self._waiting.clear()
         return refused
 
-    # Processes
-
-    def _broadcast(self, line: bytes) -> None:
-        for process, member in self._members.items():
-            if member.ready:
-                process.send(line)
-
-    def _settle(self, member: Member) -> None:
-        """Decide what a process does that may have nothing left to do; held."""
-        if member.retired and not member.calls and member.stuck:
-            member.kill("went on with a call that was cancelled")
-        elif member.load:
-            return
-        elif member.retired:
-            self._stop(member)
-        elif member.idle_since == math.inf:
-            member.idle_since = time.monotonic()
-            self._alarm.wake(member.idle_since + self._idle_s)
-
-    def _stop(self, member: Member) -> None:
-        """Ask a process to end; held."""
-        stop_by = time.monotonic() + self._stop_s
-        member.stop(stop_by)
-        self._alarm.wake(stop_by)
-
     def _tend(self, now: float) -> Callable[[], None]:
-        """Carry out what time decides: deadlines, idleness, hung processes, pauses; held."""
+        """Carry out what time decides: deadlines of calls, and what it decides of processes; held."""
         late = [call for call in self._waiting if call.deadline <= now]
-        for member in self._members.values():
+        for member in self._fleet.members.values():
             late += [call for call in member.calls.values() if call.deadline <= now]
-            self._look_after(member, now)
+        self._fleet.tend(now)
         for call in late:
             self._give_up(call)
         self._dispatch()
@@ -399,28 +338,12 @@ class RustToolPool:
         errors = [f"{call.name} gave no answer within {call.timeout_s:g} s" for call in late]
         return partial(_fail_all, [*zip(late, map(ToolTimeout, errors), strict=True)])
 
-    def _look_after(self, member: Member, now: float) -> None:
-        if member.start_by <= now:
-            member.kill(f"was not ready within {self._start_s:g} s")
-        elif member.answer_ping_by <= now:
-            member.kill(f"gave no sign of life for {self._stop_s:g} s")
-        elif member.stop_by <= now:
-            member.kill(f"did not end within {self._stop_s:g} s")
-        elif any(stop_by <= now for stop_by in member.given_up.values()):
-            member.given_up.clear()
-            member.stuck = member.retired = True
-            self._restarts.retired()
-            self._settle(member)
-        elif member.idle_since + self._idle_s <= now:
-            self._stop(member)
-
     def _next_event(self) -> float:
         """When the next thing is due; held."""
-        events = [member.next_event(self._idle_s) for member in self._members.values()]
-        events += [call.deadline for call in self._waiting]
-        if self._waiting and not self._restarts.may_start():
-            events.append(self._restarts.not_before)
-        return min(events, default=math.inf)
+        events = [self._fleet.next_event(), *(call.deadline for call in self._waiting)]
+        if self._waiting and not self._fleet.restarts.may_start():
+            events.append(self._fleet.restarts.not_before)
+        return min(events)
 
 
 def _fail_all(ended: Iterable[tuple[Call[Any], ToolError | PoolClosed]]) -> None:
