@@ -14,6 +14,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import EditRefused, StaleEdit, WorkspaceError
+from orchestrator_core.events import TaskDivided, TaskFinished, TaskStarted
+from orchestrator_core.mission import plan_language
 from orchestrator_core.mission.todo_merge import MergeResult
 from orchestrator_core.mission.todo_sync import TodoSyncService
 from orchestrator_core.records import TaskState
@@ -22,6 +24,7 @@ from orchestrator_core.workspace.edits import Change, diff_edits
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
     from orchestrator_core.mission.task_store import TaskStatus
     from orchestrator_core.mission.todo_merge import MarkerChange
@@ -56,9 +59,14 @@ class PlanProgress:
         self._closing = asyncio.Event()
         self._publishing = asyncio.ensure_future(self._publish_on())
 
-    def show(self, task_id: str, state: TaskState) -> None:
-        """Have a task's state shown soon."""
-        self._due[task_id] = state
+    def follow(self, event: AnyEvent) -> None:
+        """Show soon what an event says of a task; those that never began are left to the end."""
+        if isinstance(event, TaskStarted | TaskDivided):
+            self._due[event.task_id] = TaskState.RUNNING
+        elif isinstance(event, TaskFinished) and event.state is not TaskState.CANCELLED:
+            self._due[event.task_id] = event.state
+        else:
+            return
         self._changed.set()
 
     async def close(self, tasks: Iterable[TaskStatus]) -> tuple[str, ...]:
@@ -133,6 +141,27 @@ class PlanProgress:
 
     def _note(self, text: str) -> None:
         self._notes[text] = None
+
+
+def last_rendered(text: str, tasks: Iterable[TaskStatus]) -> str | None:
+    """A plan file as it was last rendered: as it was read, and what the journal says since.
+
+    Args:
+        text: as it was read; empty where that is not known.
+        tasks: as the journal has them.
+    """
+    if not text:
+        return None
+    states = {t.id: _shown(t) for t in tasks if t.attempt or t.state is TaskState.DONE}
+    if not states:
+        return text
+    return plan_language.render_states(plan_language.parse(text), states)
+
+
+def _shown(task: TaskStatus) -> TaskState:
+    """How a task was last shown."""
+    # Begun, and pending: it was cancelled when its budget was spent, and the mission goes on.
+    return TaskState.CANCELLED if task.state is TaskState.PENDING else task.state
 
 
 def _final(task: TaskStatus) -> TaskState:
