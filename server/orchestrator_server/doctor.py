@@ -13,12 +13,12 @@ from msgspec import Struct
 from orchestrator_core import __version__
 from orchestrator_core.agents.builtin import NAME as BUILTIN
 from orchestrator_core.agents.choice import AUTO, preferred, survey
-from orchestrator_core.config import FLAG_VARIABLES, load
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.places import Places, own_settings
 from orchestrator_core.runtime.confinement import Confinement
 from orchestrator_core.runtime.programs import beside_python, tool_server
 from orchestrator_core.runtime.tool_pool import RustToolPool
+from orchestrator_core.settings_sources import FLAG_VARIABLES, load
 from orchestrator_core.tools.trust import TrustStore
 from orchestrator_core.workspace.documents import Workspace
 

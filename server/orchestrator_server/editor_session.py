@@ -26,9 +26,9 @@ from orchestrator_server.settings_report import SettingsReport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator_core.config import InvalidSetting
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
+    from orchestrator_core.settings_sources import InvalidSetting
     from orchestrator_server.editor_model import EditorModel
     from orchestrator_server.log import ServerLog
     from orchestrator_server.server import HardenedServer

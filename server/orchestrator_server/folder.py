@@ -12,7 +12,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_core.config import Settings, load
+from orchestrator_core.config import Settings
 from orchestrator_core.errors import OrchestratorError, WorkspaceError
 from orchestrator_core.places import own_settings
 from orchestrator_server.log import WorkspaceLog
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from orchestrator_core.config import InvalidSetting
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.orchestrator import Orchestrator
+    from orchestrator_core.settings_sources import InvalidSetting
     from orchestrator_server.diff_view import DiffView
     from orchestrator_server.editor import EditorApplier
     from orchestrator_server.editor_model import EditorModel
@@ -134,11 +134,7 @@ class Folder:
 
     async def _load(self) -> None:
         self.settings, invalid = await asyncio.to_thread(
-            load,
-            self.root,
-            editor=self._editor_settings,
-            person=own_settings(),
-            environment=os.environ,
+            _read_settings, self.root, self._editor_settings
         )
         self._report(self, invalid)
 
@@ -183,6 +179,12 @@ class Folder:
     def uri(self, path: str) -> str:
         """The URI of a path below the root, as the editor spells it where it has it open."""
         return self._uris.get(path) or (self.root / path).as_uri()
+
+
+def _read_settings(root: Path, editor: Mapping[str, Any]) -> tuple[Settings, list[InvalidSetting]]:
+    from orchestrator_core.settings_sources import load  # noqa: PLC0415 - after initialize
+
+    return load(root, editor=editor, person=own_settings(), environment=os.environ)
 
 
 def _import_engine() -> tuple[type[Orchestrator], type[EditorApplier], type[EditorAsker]]:

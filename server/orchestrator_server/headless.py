@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.console import Console
 
-from orchestrator_core.config import load
 from orchestrator_core.errors import OrchestratorError, RequestError
 from orchestrator_core.orchestrator import Orchestrator
 from orchestrator_core.places import own_settings
 from orchestrator_core.records import MissionStatus, Mode
 from orchestrator_core.redaction import RedactingFilter, Redactor
+from orchestrator_core.settings_sources import load
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.clean import show_cleanup, show_restored
 from orchestrator_server.doctor import diagnose

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from orchestrator_core.config import InvalidSetting
+    from orchestrator_core.settings_sources import InvalidSetting
     from orchestrator_server.server import HardenedServer
 
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")

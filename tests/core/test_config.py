@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_core.config import FLAG_VARIABLES, Flags, Settings, load
+from orchestrator_core.config import Flags, Settings
+from orchestrator_core.settings_sources import FLAG_VARIABLES, load
 
 
 def test_defaults_need_no_source() -> None:

@@ -6,7 +6,7 @@ import sys
 LEARNT_BY_MANY = """
 import sys, threading
 import msgspec
-from orchestrator_core.config import load
+from orchestrator_core.settings_sources import load
 from orchestrator_core.decoding import decode
 
 sys.setswitchinterval(1e-6)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from orchestrator_core.config import files_that_set
 from orchestrator_core.errors import AgentError
+from orchestrator_core.settings_sources import files_that_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,9 +13,9 @@ from orchestrator_core.agents.desk import Rights
 from orchestrator_core.agents.permission_gate import PermissionGate
 from orchestrator_core.agents.permissions import Permissions
 from orchestrator_core.agents.verbs import patterns
-from orchestrator_core.config import files_that_set
 from orchestrator_core.errors import ToolRejected
 from orchestrator_core.redaction import Redactor
+from orchestrator_core.settings_sources import files_that_set
 from orchestrator_core.tools.code import FileText
 from orchestrator_core.tools.registry import Permission
 

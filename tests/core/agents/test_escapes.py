@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator_core.agents.permission_gate import NobodyToAsk, PermissionGate
 from orchestrator_core.agents.permissions import Permissions, ToolCall
-from orchestrator_core.config import load
 from orchestrator_core.errors import PermissionDenied
 from orchestrator_core.safety import Effect, PermissionRule
+from orchestrator_core.settings_sources import load
 from orchestrator_core.tools.registry import Permission
 from orchestrator_core.workspace.root import Root
 
