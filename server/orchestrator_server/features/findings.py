@@ -31,23 +31,19 @@ from orchestrator_core.events import (
     TaskStarted,
 )
 from orchestrator_server.features.documents import takes_pages, uri_of
-from orchestrator_server.features.finding_actions import ShownFinding, actions
-from orchestrator_server.text_document import LineIndex
+from orchestrator_server.features.shown_finding import Finding, ShownFinding, actions, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.finding_places import Located
-    from orchestrator_core.records import FoundAt, Receipt
+    from orchestrator_core.records import Receipt
     from orchestrator_server.editor_session import EditorSession
     from orchestrator_server.features.plan_file import PlanFiles
     from orchestrator_server.folder import Folder
 
 log = logging.getLogger(__name__)
-
-SOURCE = "orchestrator"
 
 
 class _Mission(Struct):
@@ -60,12 +56,6 @@ class _Mission(Struct):
     titles: dict[str, str] = field(default_factory=dict)
     failed: dict[str, Receipt] = field(default_factory=dict)
     ended: bool = False
-
-
-class _Finding(Struct, frozen=True):
-    task: str
-    check: str
-    at: FoundAt
 
 
 class _Shown(Struct):
@@ -150,7 +140,7 @@ class Findings:
 
     def _ended(self, name: str, mission: _Mission) -> None:
         found = [
-            _Finding(task, check.name, at)
+            Finding(task, check.name, at)
             for task, receipt in mission.failed.items()
             for check in receipt.checks
             for at in check.found
@@ -162,7 +152,7 @@ class Findings:
         self._showing.add(showing)
         showing.add_done_callback(self._showing.discard)
 
-    async def _show(self, name: str, mission: _Mission, found: list[_Finding]) -> None:
+    async def _show(self, name: str, mission: _Mission, found: list[Finding]) -> None:
         folder = self._session.folders[mission.root]
         try:
             engine = await folder.orchestrator()
@@ -188,36 +178,13 @@ class Findings:
             shown = self._shown.get(key)
             if shown is None or shown.text != text:
                 shown = self._shown[key] = _Shown(uri, text)
-            told = self._diagnostic(each, place, about[each.task], f"{each.task} of mission {name}")
-            shown.found.setdefault(name, []).append(
-                ShownFinding(told, each.task, applied=not each.at.sha256)
-            )
+            task = f"{each.task} of mission {name}"
+            found_here = show(each, place, about[each.task], task, self._encoding)
+            shown.found.setdefault(name, []).append(found_here)
             touched[key] = None
         for key in touched:
             self._publish(self._shown[key])
         self._drop_unseen()
-
-    def _diagnostic(
-        self,
-        finding: _Finding,
-        place: Located,
-        about: lsp.DiagnosticRelatedInformation | None,
-        task: str,
-    ) -> lsp.Diagnostic:
-        lines = LineIndex(place.text, self._encoding)
-        message = finding.at.message
-        if finding.at.sha256:
-            message += "\nNot applied: this is what the task would have made of it"
-        if about is None:
-            message += f"\n(task {task})"
-        return lsp.Diagnostic(
-            range=lines.range(place.start, place.end),
-            message=message,
-            severity=lsp.DiagnosticSeverity.Warning,
-            code=finding.check,
-            source=SOURCE,
-            related_information=None if about is None else [about],
-        )
 
     async def _about(
         self, folder: Folder, name: str, mission: _Mission, task: str

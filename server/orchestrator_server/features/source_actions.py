@@ -98,7 +98,7 @@ def _actions(
 
     for found in _distinct(params.context.diagnostics):
         if found.source == SOURCE and found.code != CHECK:
-            continue  # that is not in the file: see `finding_actions`
+            continue  # that is not in the file: see `shown_finding`
         tied: dict[str, Any] = {"kind": lsp.CodeActionKind.QuickFix, "diagnostics": [found]}
         rule, safe = _rule(found, path)
         if rule and safe is not False:

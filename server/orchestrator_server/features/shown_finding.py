@@ -1,4 +1,4 @@
-"""What can be done about what a check found, as code actions."""
+"""One finding as an editor shows it: as a diagnostic, with what can be done about it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ from typing import TYPE_CHECKING
 from lsprotocol import types as lsp
 from msgspec import Struct
 
+from orchestrator_server.text_document import LineIndex
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator_core.mission.finding_places import Located
+    from orchestrator_core.records import FoundAt
+
+SOURCE = "orchestrator"
+
+
+class Finding(Struct, frozen=True):
+    """What a check of a task found, and where."""
+
+    task: str
+    check: str
+    at: FoundAt
 
 
 class ShownFinding(Struct, frozen=True):
@@ -21,6 +36,38 @@ class ShownFinding(Struct, frozen=True):
     diagnostic: lsp.Diagnostic
     task: str
     applied: bool
+
+
+def show(
+    finding: Finding,
+    place: Located,
+    about: lsp.DiagnosticRelatedInformation | None,
+    task: str,
+    encoding: lsp.PositionEncodingKind | str,
+) -> ShownFinding:
+    """A finding with its diagnostic.
+
+    Args:
+        finding: what was found.
+        place: where it is now.
+        about: where its task is written down; None if that cannot be shown.
+        task: how the message then names the task.
+        encoding: of the client's positions.
+    """
+    message = finding.at.message
+    if finding.at.sha256:
+        message += "\nNot applied: this is what the task would have made of it"
+    if about is None:
+        message += f"\n(task {task})"
+    diagnostic = lsp.Diagnostic(
+        range=LineIndex(place.text, encoding).range(place.start, place.end),
+        message=message,
+        severity=lsp.DiagnosticSeverity.Warning,
+        code=finding.check,
+        source=SOURCE,
+        related_information=None if about is None else [about],
+    )
+    return ShownFinding(diagnostic, finding.task, applied=not finding.at.sha256)
 
 
 def actions(
