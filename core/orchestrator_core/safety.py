@@ -61,7 +61,7 @@ class BudgetLimits(Struct, frozen=True, rename="camel"):
         money_usd: in US dollars, as far as prices are known.
         requests: calls of a model.
         seconds: from the mission's start to its last call.
-        agents: at work at once.
+        agents: at work at once; more wait for their turn.
     """
 
     tokens: Amount | None = 2_000_000

@@ -126,7 +126,7 @@ class AcpDesk(RoleDesk):
         """What keeps the agent from the rest of the system, in a few words."""
         return await self.pool.submit(self._house.in_force)
 
-    async def use(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
+    async def _prompt(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
         """Use a session whose copy holds the texts of the job's draft; see :meth:`RoleDesk.use`.
 
         Raises:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import BudgetExceeded
 from orchestrator_core.records import Spent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from orchestrator_core.records import Shortage
     from orchestrator_core.safety import BudgetLimits
@@ -49,7 +50,7 @@ class Reservation:
 class Budget:
     """Limits, and what was spent of them by all tasks of a mission, their parts included.
 
-    Thread-safe; nothing here waits, so it may be used on the event loop.
+    Thread-safe, and nothing waits but :meth:`agent`, which is for one event loop.
 
     Args:
         limits: the most that may be spent.
@@ -76,6 +77,7 @@ class Budget:
         self._reserved_money_usd = 0.0
         self._reserved_requests = 0
         self._agents = 0
+        self._places = asyncio.Semaphore(limits.agents) if limits.agents is not None else None
         self._peak_agents = before.peak_agents
 
     @contextmanager
@@ -97,22 +99,26 @@ class Budget:
         finally:
             reservation.forfeit()
 
-    @contextmanager
-    def agent(self) -> Generator[None]:
-        """Count one agent as at work, for as long as this lasts.
+    @property
+    def full(self) -> bool:
+        """Whether as many agents as may are at work, so that one more waits."""
+        return self._places is not None and self._places.locked()
 
-        Raises:
-            BudgetExceeded: as many as allowed are at work.
+    @asynccontextmanager
+    async def agent(self) -> AsyncGenerator[None]:
+        """Be one of the agents at work, for as long as this lasts.
+
+        Where as many as may are at work already, wait for a place, each in its turn.
         """
-        with self.lock:
-            self._require_agents(self._agents)
-            self._agents += 1
-            self._peak_agents = max(self._peak_agents, self._agents)
-        try:
-            yield
-        finally:
+        async with self._places or nullcontext():
             with self.lock:
-                self._agents -= 1
+                self._agents += 1
+                self._peak_agents = max(self._peak_agents, self._agents)
+            try:
+                yield
+            finally:
+                with self.lock:
+                    self._agents -= 1
 
     def require(self, shortage: Shortage) -> None:
         """Go on only if there is room for what was lacking, and something left of all else.
@@ -124,8 +130,6 @@ class Budget:
         money_usd = shortage.more if shortage.measure == "moneyUsd" else 0.0
         with self.lock:
             self._require(tokens, money_usd)
-            if shortage.measure == "agents":
-                self._require_agents(self._peak_agents)
 
     def spent(self) -> Spent:
         """The figures at this moment."""
@@ -171,11 +175,6 @@ class Budget:
             raise _exceeded("requests", used_requests, limits.requests, 1, "one more is needed")
         if limits.seconds is not None and used_s >= limits.seconds:
             raise _exceeded("seconds", used_s, limits.seconds, 0, "the time is over")
-
-    def _require_agents(self, at_work: int) -> None:
-        limit = self._limits.agents
-        if limit is not None and at_work + 1 > limit:
-            raise _exceeded("agents", at_work, limit, 1, "one more would work")
 
 
 class Budgets:

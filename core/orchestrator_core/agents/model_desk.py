@@ -70,7 +70,7 @@ class ModelDesk(RoleDesk):
         """Provider and model."""
         return self._gate.model.name
 
-    async def use(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
+    async def _prompt(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
         """Begin a conversation; see :meth:`RoleDesk.use`. Its calls are tried again one by one."""
         marker = Marker()
         conversation = await self._converse(job, marker)

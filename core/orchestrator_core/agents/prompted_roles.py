@@ -84,8 +84,7 @@ class PromptedWorker:
             return await talk.carry_out(request(talk.marker))
 
         job = Job("worker", context.mission_id, context.draft, context.task.files, context)
-        with self._desk.budget(context.mission_id).agent():
-            return await self._desk.use(job, work)
+        return await self._desk.use(job, work)
 
 
 class PromptedCritic:

@@ -114,9 +114,8 @@ class RoleDesk(ABC):
     def who(self) -> str:
         """The model or the agent, for people."""
 
-    @abstractmethod
     async def use(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
-        """Have something done by whoever is prompted for a job.
+        """Have something done by whoever is prompted for a job, as soon as the budget has a place.
 
         Args:
             job: what for.
@@ -126,6 +125,15 @@ class RoleDesk(ABC):
             AgentError: it did not go well; the message says why.
             OrchestratorError: as ``work`` does.
         """
+        budget = self.budget(job.mission_id)
+        if budget.full:
+            job.say("waits until another agent has ended (orchestrator.budget.agents)")
+        async with budget.agent():
+            return await self._prompt(job, work)
+
+    @abstractmethod
+    async def _prompt(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
+        """Do what :meth:`use` says."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from acp_agent import AgentScript, say, write
-from core.agents.acp_tasks import (
-    GREET,
-    TEXT,
-    planned,
-    run_planned,
-)
+from acp_agent import AgentScript, rule, say, write
+from core.agents.acp_tasks import GREET, PASSES, PLANNER, TEXT, WORKER, planned, run_planned
 from orchestrator_core.config import Settings
 from orchestrator_core.events import TaskStarted
 from orchestrator_core.orchestrator import Orchestrator
@@ -62,6 +57,60 @@ async def test_a_turn_ends_when_it_has_cost_too_much(
     assert report.status is MissionStatus.CANCELLED
     assert "budget of 1 moneyUsd" in report.reason
     assert (project / "app.py").read_text() == before
+
+
+async def until_told(listener: Recorder, text: str) -> None:
+    """Wait until progress says so."""
+    async with asyncio.timeout(40):
+        while not any(text in message for message in listener.progress):
+            await asyncio.sleep(0.01)
+
+
+TWO = """# Mission: Two
+### T1: One | depends: - | files: app.py
+- [ ] change app
+### T2: Two | depends: - | files: auth.py
+- [ ] change auth
+"""
+
+
+async def test_agents_beyond_the_budget_wait_for_their_turn(
+    with_agent: OpenWithAgent, project: Path
+) -> None:
+    listener = Recorder()
+    first = [write("app.py", GREET), {"pause": "first"}, say("one")]
+    rules = (
+        rule([say(TWO)], match=PLANNER),
+        rule(first, match=(*WORKER, "Task T1")),
+        rule([write("auth.py", "x = 1\n"), say("two")], match=(*WORKER, "Task T2")),
+        PASSES,
+    )
+    one = BudgetLimits(agents=1)
+    async with with_agent(*rules, listener=listener, budget=one) as (engine, script):
+        running = asyncio.create_task(run_planned(engine))
+        await asyncio.to_thread(script.wait_for, "pause")
+        await until_told(listener, "waits until another agent has ended")
+        assert sum("You are a Worker" in p["text"] for p in script.prompts) == 1
+        script.release("first")
+        report = await running
+    assert report.status is MissionStatus.DONE, report.reason
+    assert (project / "app.py").read_text() == GREET
+    assert (project / "auth.py").read_text() == "x = 1\n"
+    spent = report.stats["spent"]
+    assert isinstance(spent, dict)
+    assert (spent["agents"], spent["peakAgents"]) == (0, 1)
+
+
+async def test_who_waits_for_a_turn_can_be_stopped(with_agent: OpenWithAgent) -> None:
+    listener = Recorder()
+    rules = (rule([say(TWO)], match=PLANNER), rule([{"pause": "for ever"}], match=WORKER))
+    one = BudgetLimits(agents=1)
+    async with with_agent(*rules, listener=listener, budget=one) as (engine, _):
+        mission = await engine.start(engine.plans.request(TEXT))
+        await until_told(listener, "waits until another agent has ended")
+        mission.stop("enough")
+        report = await asyncio.wait_for(mission.wait(), 20)
+    assert report.status is MissionStatus.CANCELLED
 
 
 async def test_stopping_cancels_the_turn_and_keeps_the_agent(

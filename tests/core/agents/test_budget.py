@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import msgspec
@@ -86,13 +87,44 @@ def test_a_resumed_mission_goes_on_counting() -> None:
     assert resumed.spent().requests == 2
 
 
-def test_no_more_agents_work_at_once_than_allowed() -> None:
+async def test_agents_beyond_the_limit_wait_for_their_turn() -> None:
     budget = Budget(limits(agents=2))
-    with budget.agent(), budget.agent():
-        with pytest.raises(BudgetExceeded, match="agents"), budget.agent():
-            pass
-        assert budget.spent().agents == 2
+    begun: list[str] = []
+    ends = {name: asyncio.Event() for name in "abcde"}
+
+    async def work(name: str) -> None:
+        async with budget.agent():
+            begun.append(name)
+            await ends[name].wait()
+
+    working = {name: asyncio.ensure_future(work(name)) for name in "abcde"}
+    await settled()
+    assert (begun, budget.full) == (["a", "b"], True)
+    working["c"].cancel()
+    ends["b"].set()
+    await settled()
+    assert begun == ["a", "b", "d"]
+    working["a"].cancel()
+    await settled()
+    assert begun == ["a", "b", "d", "e"]
+    for end in ends.values():
+        end.set()
+    await asyncio.wait(working.values())
+    assert not budget.full
     assert (budget.spent().agents, budget.spent().peak_agents) == (0, 2)
+
+
+async def settled() -> None:
+    """Everybody has gone as far as can be."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_without_a_limit_nobody_waits() -> None:
+    budget = Budget(limits())
+    async with budget.agent(), budget.agent():
+        assert not budget.full
+        assert budget.spent().agents == 2
 
 
 SPENT = Spent(tokens=90, money_usd=0.5, requests=3, seconds=9.0, peak_agents=2)
@@ -105,7 +137,6 @@ SPENT = Spent(tokens=90, money_usd=0.5, requests=3, seconds=9.0, peak_agents=2)
         ("moneyUsd", 0.25, 0.7, 0.75),
         ("requests", 1, 3, 4),
         ("seconds", 0, 9, 10),
-        ("agents", 1, 2, 3),
     ],
 )
 def test_a_mission_goes_on_with_what_it_lacked_and_not_with_less(
