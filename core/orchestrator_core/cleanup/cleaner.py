@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import secrets
 import shutil
-import stat
 import time
 from typing import TYPE_CHECKING
 
-from orchestrator_core.cleanup import compression
-from orchestrator_core.cleanup.entries import Kind
-from orchestrator_core.cleanup.files import creating
-from orchestrator_core.cleanup.jobs import Job, jobs_for
+from orchestrator_core.cleanup.jobs import Job, due, jobs_for
 from orchestrator_core.cleanup.node_modules import NAME as MODULES
+from orchestrator_core.cleanup.packing import Packer
 from orchestrator_core.cleanup.planning import Planner
 from orchestrator_core.cleanup.quarantine import Quarantine
 from orchestrator_core.cleanup.recovery import recover
 from orchestrator_core.cleanup.removal import Removed, Remover
-from orchestrator_core.cleanup.state_folder import StateFolder, Verdict
+from orchestrator_core.cleanup.state_folder import StateFolder
 from orchestrator_core.cleanup.steps import (
     Action,
     CleanReport,
     KeptFile,
     Plan,
     RestoreReport,
-    Step,
     StepReport,
     readable,
 )
@@ -37,7 +32,6 @@ from orchestrator_core.errors import (
     CleanupError,
     CleanupRefused,
     DiskFull,
-    JournalError,
 )
 
 if TYPE_CHECKING:
@@ -48,10 +42,7 @@ if TYPE_CHECKING:
     from orchestrator_core.cleanup.steps import JournalArchive
     from orchestrator_core.config import CleanupLimits
 
-log = logging.getLogger(__name__)
-
 _BUSY_PAUSE_S = 0.05
-_AT_ONCE = 16
 
 
 class Cleaner:
@@ -98,28 +89,10 @@ class Cleaner:
         Raises:
             CleanupError: the manifest cannot be read.
         """
-        jobs, ran, now_s = self.jobs(), self._manifest.last_runs(), self._manifest.now_s()
-        if (
-            not self._manifest.exists()
-            and not (self._manifest.folder / os.fsdecode(MODULES)).exists()
-        ):
+        manifest, jobs = self._manifest, self.jobs()
+        if not manifest.exists() and not (manifest.folder / os.fsdecode(MODULES)).exists():
             return [], min(job.interval_s for job in jobs)
-        due = [
-            job
-            for job in jobs
-            if job.policies
-            and (
-                job.name not in ran
-                or now_s - ran[job.name] >= job.interval_s
-                or (starting and job.at_start)
-            )
-        ]
-        rest = [
-            job.interval_s if job in due else job.interval_s - (now_s - ran.get(job.name, 0.0))
-            for job in jobs
-            if job.policies
-        ]
-        return due, min(rest, default=jobs[0].interval_s)
+        return due(jobs, manifest.last_runs(), manifest.now_s(), starting=starting)
 
     def preview(self, jobs: Iterable[Job] | None = None) -> CleanReport:
         """What :meth:`run` would do now. Nothing is written.
@@ -170,7 +143,8 @@ class Cleaner:
                 plan, note = self._plan(folder, chosen)
                 if plan.missing or plan.disowned:
                     self._manifest.forget((*plan.missing, *plan.disowned))
-                done = list(self._carry_out(plan, folder, remover))
+                packer = Packer(folder, self._manifest, self._journal, remover)
+                done = list(self._carry_out(plan, remover, packer))
                 if not stopping():
                     self._manifest.ran(job.name for job in chosen)
         return _report(plan, done, note=note, restore_id=pass_id)
@@ -261,7 +235,7 @@ class Cleaner:
                     time.sleep(_BUSY_PAUSE_S)
             yield
 
-    def _carry_out(self, plan: Plan, folder: StateFolder, remover: Remover) -> Iterator[Removed]:
+    def _carry_out(self, plan: Plan, remover: Remover, packer: Packer) -> Iterator[Removed]:
         for action, group in itertools.groupby(plan.steps, key=lambda step: step.action):
             match action:
                 case Action.EXPIRE:
@@ -272,65 +246,10 @@ class Cleaner:
                 case Action.DELETE | Action.QUARANTINE:
                     yield from remover.remove(list(group))
                 case Action.COMPRESS:
-                    yield from self._compress(list(group), folder, remover)
+                    yield from packer.compress(list(group))
                 case Action.ARCHIVE:
                     for step in group:
-                        yield self._archive(step, folder, remover)
-
-    def _compress(
-        self, steps: list[Step], folder: StateFolder, remover: Remover
-    ) -> Iterator[Removed]:
-        """Write the compressed files first, then take the originals away, some at a time."""
-        for start in range(0, len(steps), _AT_ONCE):
-            packed: list[Step] = []
-            for step in steps[start : start + _AT_ONCE]:
-                if reason := self._pack(step, folder):
-                    yield Removed(step, False, reason)
-                else:
-                    packed.append(step)
-            results = remover.remove(packed)
-            kept = {*packed} - {result.step for result in results if result.done}
-            yield from results
-            self._take_back(kept, remover, "its original stays")
-
-    def _pack(self, step: Step, folder: StateFolder) -> str:
-        """Write one compressed file; answers why not, or nothing."""
-        entry = step.entry
-        assert entry is not None
-        try:
-            with folder.claim(entry) as claim:
-                if claim.verdict is not Verdict.OURS:
-                    return claim.reason
-                mode = stat.S_IMODE(os.fstat(claim.file).st_mode)
-                with creating(
-                    folder, self._manifest, step.target, entry.kind, used_s=entry.used_s
-                ) as target:
-                    os.fchmod(target.fileno(), mode)
-                    for part in compression.packed(compression.parts_of(claim.file)):
-                        target.write(part)
-        except OSError as error:
-            return str(error.strerror)
-        return ""
-
-    def _archive(self, step: Step, folder: StateFolder, remover: Remover) -> Removed:
-        assert self._journal is not None
-        try:
-            with creating(folder, self._manifest, step.target, Kind.HISTORY) as target:
-                for part in compression.packed(self._journal.lines(step.missions)):
-                    target.write(part)
-            self._journal.forget(step.missions)
-        except (OSError, JournalError) as error:
-            self._take_back([step], remover, "its missions stay in the journal")
-            return Removed(step, False, str(error))
-        log.info("archived %s: %s", readable(step.target), step.reason)
-        return Removed(step, done=True)
-
-    def _take_back(self, steps: Iterable[Step], remover: Remover, reason: str) -> None:
-        """Delete what steps made that came to nothing."""
-        made = [self._manifest.get(step.target) for step in steps]
-        remover.remove(
-            [Step(Action.DELETE, "", entry.path, reason, entry=entry) for entry in made if entry]
-        )
+                        yield packer.archive(step)
 
 
 def _report(

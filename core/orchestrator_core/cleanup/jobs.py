@@ -13,7 +13,7 @@ from msgspec import Struct
 from orchestrator_core.cleanup.entries import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator_core.config import CleanupLimits
 
@@ -169,6 +169,31 @@ def jobs_for(limits: CleanupLimits) -> tuple[Job, ...]:
             ],
         ),
     )  # fmt: skip
+
+
+def due(
+    jobs: Sequence[Job], ran: Mapping[str, float], now_s: float, *, starting: bool
+) -> tuple[list[Job], float]:
+    """The jobs that are due, and in how many seconds the next one is.
+
+    Args:
+        jobs: all that there are.
+        ran: when each last ran, by its name.
+        now_s: the present time of the same clock.
+        starting: whether the program has just started.
+    """
+    on = [job for job in jobs if job.policies]
+    chosen = [
+        job
+        for job in on
+        if job.name not in ran
+        or now_s - ran[job.name] >= job.interval_s
+        or (starting and job.at_start)
+    ]
+    rest = [
+        job.interval_s if job in chosen else job.interval_s - (now_s - ran[job.name]) for job in on
+    ]
+    return chosen, min(rest, default=jobs[0].interval_s)
 
 
 def _job(
