@@ -19,7 +19,7 @@ from orchestrator_core.workspace.hunks import taken_back
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from orchestrator_core.mission.hunks import FileHunks
+    from orchestrator_core.mission.file_hunks import FileHunks
     from orchestrator_core.workspace.documents import Document, Workspace
     from orchestrator_core.workspace.edits import Change
     from orchestrator_core.workspace.hunks import Hunk

@@ -12,82 +12,20 @@ more, or is none, leaves its file without hunks.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from orchestrator_core.errors import UnreadableText
 from orchestrator_core.events import HunksSettled
+from orchestrator_core.mission.file_hunks import FileHunks, Texts
 from orchestrator_core.mission.standing import StandingEdits, standing_edits
-from orchestrator_core.workspace import text_file
-from orchestrator_core.workspace.diff import split_lines
-from orchestrator_core.workspace.edits import apply_edits
-from orchestrator_core.workspace.hunks import Hunk, Moved, grown, left_after, moved, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.records import FileChange, SettledFile
-    from orchestrator_core.workspace.documents import Document
+    from orchestrator_core.workspace.hunks import Hunk
 
     Step = StandingEdits | HunksSettled
-
-Kind = Literal["change", "create", "delete", "rename"]
-
-
-class FileHunks(Struct):
-    """A file as its latest milestone has it. Changed only while it is being followed.
-
-    Attributes:
-        path: where it is; where it was, if the mission deleted it.
-        origin: where it was before the mission; empty where the mission made it.
-        sha256: of its bytes.
-        lines: of its text; None where that is not known.
-        hunks: the mission's that are still to be reviewed.
-        tasks: which made, deleted or renamed it.
-        mode: the permission bits that it had when it was deleted.
-        lost: how many hunks others wrote over, before this milestone.
-        made: the changes that made it what it is, as ``sequence.number``.
-        bom: whether a byte-order mark stood there, if the mission put or took it away.
-    """
-
-    path: str
-    origin: str
-    sha256: str
-    lines: list[str] | None
-    hunks: tuple[Hunk, ...] = ()
-    tasks: tuple[str, ...] = ()
-    deleted: bool = False
-    mode: int | None = None
-    lost: int = 0
-    made: list[str] = []
-    bom: bool | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """What the mission did to the file as a whole, as far as that is still to be reviewed."""
-        if self.deleted:
-            return "delete"
-        if self.origin == self.path:
-            return "change"
-        return "rename" if self.origin else "create"
-
-    def now(self, document: Document | None) -> Moved | None:
-        """Its hunks in what the file holds now; None where nothing of it is left to review.
-
-        A file that somebody changed after the mission made it is theirs, and so is one that came
-        back after the mission deleted it.
-        """
-        if self.deleted:
-            return Moved(()) if document is None else None
-        if document is None:
-            return None
-        if not self.origin:
-            return Moved(()) if document.sha256 == self.sha256 else None
-        if self.lines is None or document.sha256 == self.sha256:
-            return Moved(self.hunks)
-        return moved(self.hunks, self.lines, split_lines(document.text))
 
 
 def steps_of(events: Iterable[AnyEvent]) -> list[Step]:
@@ -145,32 +83,28 @@ def follow(
             for number, change in enumerate(step.changes if of_task else ()):
                 if change.path in paths:
                     digests.update((change.before, change.after))
-                    milestones.append(_changing(change, step.task_id, change_name(step, number)))
+                    name = change_name(step, number)
+                    milestones.append(
+                        partial(_Following.change, change=change, task=step.task_id, name=name)
+                    )
         elif not (step.accepted and with_accepted):
             for settled in step.files:
                 if settled.path in paths:
                     digests.update((settled.before, settled.after))
-                    milestones.append(_settling(settled, accepted=step.accepted))
+                    milestones.append(
+                        partial(_Following.settle, settled=settled, accepted=step.accepted)
+                    )
     following = _Following(contents(digests - {""}))
     for pass_ in milestones:
         pass_(following)
     return following.files()
 
 
-def _changing(change: FileChange, task: str, name: str) -> Callable[[_Following], None]:
-    return lambda following: following.change(change, task, name)
-
-
-def _settling(settled: SettledFile, *, accepted: bool) -> Callable[[_Following], None]:
-    return lambda following: following.settle(settled, accepted=accepted)
-
-
 class _Following:
     """Files on their way from milestone to milestone."""
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
-        self._contents = contents
-        self._known: dict[str, list[str] | None] = {}
+        self._texts = Texts(contents)
         self._live: dict[str, FileHunks] = {}
         self._gone: dict[str, FileHunks] = {}
 
@@ -183,26 +117,26 @@ class _Following:
         if change.kind == "create":
             file = self._gone.pop(change.path, None)
             if file is None:
-                lines = self._lines(change.after)
+                lines = self._texts.lines(change.after)
                 file = FileHunks(change.path, "", change.after, lines, tasks=(task,))
             else:
                 file.deleted = False
-                self._make(file, change.after, task, name)
+                file.make(change.after, task, name, self._texts)
             file.made.append(name)
             self._live[change.path] = file
             return
         file = self._live.pop(change.path, None)
         if file is None:
-            lines = self._lines(change.before)
+            lines = self._texts.lines(change.before)
             file = FileHunks(change.path, change.path, change.before, lines)
         file.made.append(name)
-        self._reach(file, change.before)
+        file.reach(change.before, self._texts)
         if change.kind == "delete":
             if file.origin:
                 file.deleted, file.mode, file.tasks = True, change.mode, (task,)
                 self._gone[change.path] = file
             return
-        self._make(file, change.after, task, name)
+        file.make(change.after, task, name, self._texts)
         if change.kind == "rename":
             file.path, file.tasks = change.new_path, (*file.tasks, task)
         self._live[file.path] = file
@@ -215,91 +149,31 @@ class _Following:
                 return
             file.deleted = False
             self._live[file.path] = file
-            chosen = [hunk for hunk in file.hunks if _overlaps(hunk.start, hunk.end, settled.spans)]
-            self._take_back(file, chosen, settled.after)
+            chosen = _among(file.hunks, settled.spans)
+            file.take_back(chosen, settled.after, self._texts)
             return
         if (file := self._live.get(settled.path)) is None:
             return
-        lost = self._reach(file, settled.before)
+        lost = file.reach(settled.before, self._texts)
         if not accepted:  # what was taken back here with another task's is nobody else's
             file.lost -= sum(_overlaps(start, end, settled.spans) for start, end in lost)
-        chosen = [hunk for hunk in file.hunks if _overlaps(hunk.start, hunk.end, settled.spans)]
+        chosen = _among(file.hunks, settled.spans)
         if accepted:
             file.hunks = tuple(hunk for hunk in file.hunks if hunk not in chosen)
         elif settled.whole and not file.origin:
             del self._live[settled.path]
             return
         else:
-            self._take_back(file, chosen, settled.after)
+            file.take_back(chosen, settled.after, self._texts)
         if settled.whole and file.origin and not accepted:
             self._live[file.origin] = self._live.pop(settled.path)
             file.path = file.origin
         elif settled.whole:
             file.origin = file.path
 
-    def _take_back(self, file: FileHunks, chosen: Collection[Hunk], digest: str) -> None:
-        """A person has rejected hunks, which took the file to another text."""
-        before, after, lost = file.lines, self._lines(digest), file.lost
-        left = left_after(file.hunks, chosen)
-        if before is not None and _without(before, chosen) == after:
-            file.sha256, file.lines = digest, after
-        else:  # these were joined with another task's, and only this one is followed
-            left = tuple(hunk for hunk in file.hunks if hunk not in chosen)
-        file.hunks = left
-        self._reach(file, digest)
-        file.lost = lost  # nobody wrote over them
 
-    def _reach(self, file: FileHunks, digest: str) -> tuple[tuple[int, int], ...]:
-        """Others have taken the file to another text, perhaps; what they wrote over hunks."""
-        lost: tuple[tuple[int, int], ...] = ()
-        if file.sha256 == digest:
-            return lost
-        before, after = file.lines, self._lines(digest)
-        if not file.origin:
-            file.origin = file.path  # no longer what the mission made
-        elif before is not None and after is not None:
-            file.hunks, lost = moved(file.hunks, before, after)
-            file.lost += len(lost)
-        else:
-            file.hunks = ()
-        file.sha256, file.lines = digest, after
-        return lost
-
-    def _make(self, file: FileHunks, digest: str, task: str, name: str) -> None:
-        """The mission has taken the file to another text, perhaps."""
-        if file.sha256 == digest:
-            return
-        before, after = file.lines, self._lines(digest)
-        if not file.origin:
-            file.tasks = tuple(dict.fromkeys([*file.tasks, task]))
-        elif before is not None and after is not None:
-            file.hunks = grown(file.hunks, before, after, task, partial(_named, name))
-            if file.bom is None and self._marked(file.sha256) != self._marked(digest):
-                file.bom = self._marked(file.sha256)
-        else:
-            file.hunks = ()
-        file.sha256, file.lines = digest, after
-
-    def _marked(self, digest: str) -> bool:
-        return self._contents.get(digest, b"").startswith(text_file.BOM)
-
-    def _lines(self, digest: str) -> list[str] | None:
-        if digest not in self._known:
-            data = self._contents.get(digest)
-            try:
-                text = None if data is None else text_file.decode(data, digest)[0]
-            except UnreadableText:
-                text = None
-            self._known[digest] = None if text is None else split_lines(text)
-        return self._known[digest]
-
-
-def _without(lines: list[str], hunks: Iterable[Hunk]) -> list[str]:
-    return split_lines(apply_edits("".join(lines), taken_back(lines, hunks)))
-
-
-def _named(name: str, number: int) -> str:
-    return f"{name}.{number}"
+def _among(hunks: Iterable[Hunk], spans: Collection[tuple[int, int]]) -> list[Hunk]:
+    return [hunk for hunk in hunks if _overlaps(hunk.start, hunk.end, spans)]
 
 
 def _overlaps(start: int, end: int, spans: Iterable[tuple[int, int]]) -> bool:

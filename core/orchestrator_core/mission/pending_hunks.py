@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.engine import Engine
-    from orchestrator_core.mission.hunks import FileHunks
+    from orchestrator_core.mission.file_hunks import FileHunks
     from orchestrator_core.mission.lazy_journal import LazyJournal
     from orchestrator_core.mission.summaries import MissionSummary
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.hunks import FileHunks
+    from orchestrator_core.mission.file_hunks import FileHunks
     from orchestrator_core.records import FileChange
     from orchestrator_core.workspace.content_store import ContentStore
     from orchestrator_core.workspace.documents import Document, Workspace
