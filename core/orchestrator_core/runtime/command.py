@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 from msgspec import Struct
 
 from orchestrator_core.primitives.buffer_pool import BufferPool
-from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child, Tail
+from orchestrator_core.primitives.tail import Tail
+from orchestrator_core.runtime.process import CHUNK_BYTES, KILL, Child
 
 if TYPE_CHECKING:
     import io

@@ -31,6 +31,8 @@ import psutil
 
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.primitives.buffer_pool import BufferPool
+from orchestrator_core.primitives.tail import Tail
+from orchestrator_core.runtime.process_guard import ProcessGuard
 
 if TYPE_CHECKING:
     import io
@@ -43,51 +45,6 @@ NICENESS = 10
 
 _GONE_S = 0.25
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
-
-
-class Tail:
-    """The last ``limit_bytes`` of a stream, in no more memory than that. Not thread-safe.
-
-    A ring: once it is full, what comes overwrites what is oldest.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._kept = bytearray()
-        self._oldest = 0  # where the next bytes go when it is full
-        self.total_bytes = 0
-
-    def append(self, chunk: bytes | memoryview) -> None:
-        """Take ``chunk`` in and let go of what is too old."""
-        self.total_bytes += len(chunk)
-        chunk = memoryview(chunk)[max(0, len(chunk) - self._limit) :]
-        room = self._limit - len(self._kept)
-        self._kept += chunk[:room]
-        chunk = chunk[room:]
-        while chunk:
-            part = chunk[: self._limit - self._oldest]
-            self._kept[self._oldest : self._oldest + len(part)] = part
-            self._oldest = (self._oldest + len(part)) % self._limit
-            chunk = chunk[len(part) :]
-
-    @property
-    def truncated(self) -> bool:
-        """Whether something was let go."""
-        return self.total_bytes > self._limit
-
-    def text(self) -> str:
-        """What is kept; bytes that are not UTF-8 become replacement characters."""
-        if self._oldest:
-            self._turn()
-        return str(self._kept, "utf-8", "replace")
-
-    def _turn(self) -> None:
-        """Bring the oldest byte to the front, in place."""
-        newer = bytes(self._kept[: self._oldest])
-        with memoryview(self._kept) as kept:
-            kept[: -len(newer)] = kept[len(newer) :]
-            kept[-len(newer) :] = newer
-        self._oldest = 0
 
 
 class Child:
@@ -134,10 +91,10 @@ class Child:
         self._tail = Tail(stderr_tail_bytes)
         self._tail_lock = threading.Lock()
         self._drain: threading.Thread | None = None
-        self._guard: _Guard | None = None
+        self._guard: ProcessGuard | None = None
         try:
             if guard and sys.platform != "win32":
-                self._guard = _Guard()
+                self._guard = ProcessGuard()
             self._popen = subprocess.Popen(
                 list(argv),
                 cwd=cwd,
@@ -321,34 +278,3 @@ def _give_way(pid: int, *, own_session: bool) -> None:
             os.setpriority(os.PRIO_PGRP, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
             if own_session and sys.platform == "linux":
                 Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), "ascii")
-
-
-class _Guard:
-    """Kills a process group once the pipe that this process holds open is closed.
-
-    It runs before the process that it guards does, so that only an instant is left in which this
-    process could die with nobody knowing the group.
-    """
-
-    def __init__(self) -> None:
-        self._popen = subprocess.Popen(
-            ["/bin/sh", "-c", 'read -r group && { read -r _; kill -s KILL -- "-$group"; }'],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env={},
-            cwd="/",
-            start_new_session=True,
-        )
-
-    def watch(self, group: int) -> None:
-        """Begin to guard the group."""
-        with contextlib.suppress(BrokenPipeError):  # somebody killed the guard
-            cast("IO[bytes]", self._popen.stdin).write(b"%d\n" % group)
-
-    def stop(self) -> None:
-        """End the guard without letting it act."""
-        self._popen.kill()
-        self._popen.wait()
-        cast("IO[bytes]", self._popen.stdin).close()

@@ -17,7 +17,6 @@ Nothing can stop it half-way:
 from __future__ import annotations
 
 import asyncio
-import enum
 import inspect
 import itertools
 import logging
@@ -25,10 +24,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator_core.errors import PoolClosed
+from orchestrator_core.runtime.shutdown_report import Ending, Outcome, ShutdownReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,71 +44,9 @@ _SLOW_S = 1.0
 _LAST_TURN_SHARE = 0.1
 
 
-class Ending(enum.Enum):
-    """How a handler came to its end."""
-
-    DONE = "done"
-    SLOW = "slow"
-    """Done, but it took more than a second."""
-    FAILED = "failed"
-    STUCK = "stuck"
-    """Not done within its deadline; it was left behind."""
-
-
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one handler.
-
-    Attributes:
-        name: the handler's.
-        ending: how it ended.
-        duration_s: how long it took, or was waited for.
-        error: what it raised.
-    """
-
-    name: str
-    ending: Ending
-    duration_s: float
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ShutdownReport:
-    """What became of all handlers, in the order in which they were called.
-
-    Attributes:
-        reason: why everything was shut down.
-        outcomes: one for each handler.
-        duration_s: how long it took in all.
-        forced: whether the last resort was called.
-    """
-
-    reason: str
-    outcomes: tuple[Outcome, ...]
-    duration_s: float
-    forced: bool
-
-    @property
-    def clean(self) -> bool:
-        """Whether every handler was done."""
-        return all(outcome.ending in {Ending.DONE, Ending.SLOW} for outcome in self.outcomes)
-
-    def __str__(self) -> str:
-        bad = [
-            f"{outcome.name} {outcome.ending.value} ({outcome.duration_s:.1f} s)"
-            for outcome in self.outcomes
-            if outcome.ending is not Ending.DONE
-        ]
-        summary = f"{len(self.outcomes)} closed in {self.duration_s:.2f} s ({self.reason})"
-        return "; ".join([summary, *bad])
-
-
-@dataclass(slots=True)
-class Registration:
-    """One handler's place in the shutdown; given back when its owner is closed earlier.
-
-    A context manager: leaving it closes nothing, it only takes the handler out.
-    """
+class _Registration:
+    """One handler's place in the shutdown."""
 
     name: str
     close: Close
@@ -116,17 +54,6 @@ class Registration:
     timeout_s: float
     loop: asyncio.AbstractEventLoop | None
     sequence: int
-    _owner: ShutdownManager = field(repr=False)
-
-    def release(self) -> None:
-        """Take the handler out; does nothing when it was called already."""
-        self._owner._withdraw(self)  # pyright: ignore[reportPrivateUsage] (the two are one) # noqa: SLF001
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 class ShutdownManager:
@@ -154,25 +81,14 @@ class ShutdownManager:
         self._clock = clock
         # Re-entrant: a signal's handler may call while its thread is in here.
         self._lock = threading.RLock()
-        self._waiting: list[Registration] = []
+        self._waiting: list[_Registration] = []
         self._sequence = itertools.count()
         self._finished = False
         self._report: Future[ShutdownReport] | None = None
 
-    @property
-    def started(self) -> bool:
-        """Whether the shutdown has begun."""
-        return self._report is not None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The registered handlers, in the order in which they would be called."""
-        with self._lock:
-            return tuple(r.name for r in sorted(self._waiting, key=_turn))
-
     def register(
         self, name: str, close: Close, *, priority: int = 0, timeout_s: float | None = None
-    ) -> Registration:
+    ) -> None:
         """Have something closed at the end.
 
         Args:
@@ -193,11 +109,9 @@ class ShutdownManager:
             if self._finished:
                 raise PoolClosed(f"{name} came too late: everything has been shut down")
             timeout_s = self._handler_timeout_s if timeout_s is None else timeout_s
-            registration = Registration(
-                name, close, priority, timeout_s, loop, next(self._sequence), self
+            self._waiting.append(
+                _Registration(name, close, priority, timeout_s, loop, next(self._sequence))
             )
-            self._waiting.append(registration)
-            return registration
 
     def begin(self, reason: str) -> Future[ShutdownReport]:
         """Begin to close everything; from any thread, a signal's handler, or a handler itself.
@@ -223,12 +137,7 @@ class ShutdownManager:
         """Close everything and wait for it. Cancelling the wait stops nothing."""
         return await asyncio.shield(asyncio.wrap_future(self.begin(reason)))
 
-    def _withdraw(self, registration: Registration) -> None:
-        with self._lock:
-            if registration in self._waiting:
-                self._waiting.remove(registration)
-
-    def _take_next(self) -> Registration | None:
+    def _take_next(self) -> _Registration | None:
         """The handler whose turn it is; with the last one taken, no more may come."""
         with self._lock:
             if not self._waiting:
@@ -246,7 +155,7 @@ class ShutdownManager:
         while self._clock() < last_turn and (registration := self._take_next()) is not None:
             deadline = min(self._clock() + registration.timeout_s, last_turn)
             outcomes += self._close([registration], deadline)
-        remaining: list[Registration] = []
+        remaining: list[_Registration] = []
         while (registration := self._take_next()) is not None:
             remaining.append(registration)
         outcomes += self._close(remaining, end)
@@ -264,7 +173,7 @@ class ShutdownManager:
         except Exception:
             logger.exception("the last resort of the shutdown failed")
 
-    def _close(self, registrations: Sequence[Registration], deadline: float) -> list[Outcome]:
+    def _close(self, registrations: Sequence[_Registration], deadline: float) -> list[Outcome]:
         """Start handlers together and wait for each until the deadline."""
         started = self._clock()
         attempts = [_Attempt(registration, self._clock) for registration in registrations]
@@ -274,7 +183,7 @@ class ShutdownManager:
 class _Attempt:
     """One handler being called, in a thread of its own, and perhaps on a loop."""
 
-    def __init__(self, registration: Registration, clock: Callable[[], float]) -> None:
+    def __init__(self, registration: _Registration, clock: Callable[[], float]) -> None:
         self._registration = registration
         self._clock = clock
         self._ended = threading.Event()
@@ -327,5 +236,5 @@ async def _await(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-def _turn(registration: Registration) -> tuple[int, int]:
+def _turn(registration: _Registration) -> tuple[int, int]:
     return (-registration.priority, -registration.sequence)

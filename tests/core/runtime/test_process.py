@@ -15,7 +15,7 @@ import pytest
 from core.runtime.processes import gone, read_pid
 from orchestrator_core.errors import ToolUnavailable
 from orchestrator_core.runtime.command import CancelSignal, run_command
-from orchestrator_core.runtime.process import Child, Tail
+from orchestrator_core.runtime.process import Child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,15 +117,6 @@ def test_no_file_descriptor_is_left_after_many_children() -> None:
     for _ in range(10):
         cycle()
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
-
-
-def test_a_tail_keeps_the_end_in_bounded_memory() -> None:
-    tail = Tail(10)
-    for start in range(0, 1000, 7):
-        tail.append(b"%07d" % start)
-        assert len(tail._kept) <= 20
-    assert tail.text() == "9870000994"
-    assert tail.truncated
 
 
 def test_a_command_streams_its_output_and_reports_its_end() -> None:
