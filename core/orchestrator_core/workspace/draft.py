@@ -10,34 +10,17 @@ import threading
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from msgspec import Struct
 
-from orchestrator_core.errors import EditRefused, MissingFile, StaleEdit, UnreadableText
+from orchestrator_core.errors import EditRefused, MissingFile, StaleEdit
 from orchestrator_core.workspace import text_file
-from orchestrator_core.workspace.documents import Document
+from orchestrator_core.workspace.draft_entry import Entry
 from orchestrator_core.workspace.edits import Change, apply_edits, as_small_edits, diff_edits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from orchestrator_core.workspace.documents import Workspace
+    from orchestrator_core.workspace.documents import Document, Workspace
     from orchestrator_core.workspace.edits import TextEdit
-
-
-class _Entry(Struct):
-    """A path that the draft has changed.
-
-    Attributes:
-        before: the workspace's document of this path; None where it has none.
-        document: what the draft has there; None where it deleted it.
-        origin: the workspace's path that the file came from, if it was renamed.
-        edits: what turned ``before`` into ``document``, where that is known.
-    """
-
-    before: Document | None
-    document: Document | None
-    origin: str = ""
-    edits: tuple[TextEdit, ...] | None = None
 
 
 class Draft:
@@ -51,7 +34,7 @@ class Draft:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._seen: dict[str, str] = {}
 
     def copy(self) -> Draft:
@@ -109,14 +92,14 @@ class Draft:
         name = self.workspace.relative(path)
         edits = tuple(edits)
 
-        def edited(entry: _Entry, fresh: bool) -> _Entry:
+        def edited(entry: Entry, fresh: bool) -> Entry:
             document = entry.document
             if document is None:
                 raise MissingFile(name)
             expected = self._seen.get(name) if sha256 is None and fresh else sha256
-            if expected is not None and not _has_hash(document, expected):
+            if expected is not None and not entry.is_of(expected):
                 raise StaleEdit(name)
-            changed = _with_text(name, entry, apply_edits(document.text, edits))
+            changed = entry.with_text(name, apply_edits(document.text, edits))
             if document is entry.before:
                 changed.edits = as_small_edits(document.text, edits)
             return changed
@@ -133,7 +116,7 @@ class Draft:
             WorkspaceError: as ``read``.
         """
         name = self.workspace.relative(path)
-        self._update(name, lambda entry, _: _with_text(name, entry, text))
+        self._update(name, lambda entry, _: entry.with_text(name, text))
 
     def restore(self, path: str, data: bytes, mode: int | None = None) -> None:
         """Give a file exactly these bytes, byte-order mark and all, or create it so.
@@ -150,12 +133,12 @@ class Draft:
         name = self.workspace.relative(path)
         text, bom = text_file.decode(data, name)
 
-        def restored(entry: _Entry, _: bool) -> _Entry:
-            if bom and _has_mark_in_text(entry.document):
-                entry = _with_text(name, entry, "\ufeff" + text, bom=False)
+        def restored(entry: Entry, _: bool) -> Entry:
+            if bom and entry.has_mark_in_text:
+                entry = entry.with_text(name, "\ufeff" + text, bom=False)
             else:
-                entry = _with_text(name, entry, text, bom=bom)
-            return entry if mode is None else _with_mode(entry, mode)
+                entry = entry.with_text(name, text, bom=bom)
+            return entry if mode is None else entry.with_mode(mode)
 
         self._update(name, restored)
 
@@ -168,10 +151,10 @@ class Draft:
         """
         name = self.workspace.relative(path)
 
-        def deleted(entry: _Entry, _: bool) -> _Entry:
+        def deleted(entry: Entry, _: bool) -> Entry:
             if entry.document is None:
                 raise MissingFile(name)
-            return _Entry(entry.before, None)
+            return Entry(entry.before, None)
 
         self._update(name, deleted)
 
@@ -191,9 +174,9 @@ class Draft:
             if target.document is not None:
                 raise EditRefused(f"{name} cannot be renamed to {new_name}: that exists already")
             origin = source.origin or (name if source.before is not None else "")
-            document = _renamed(source.document, new_name)
-            self._entries[name] = _Entry(source.before, None)
-            self._entries[new_name] = _Entry(target.before, document, origin)
+            document = msgspec.structs.replace(source.document, path=new_name, version=None)
+            self._entries[name] = Entry(source.before, None)
+            self._entries[new_name] = Entry(target.before, document, origin)
 
     def changes(self) -> tuple[Change, ...]:
         """What the draft would do to the workspace, sorted by path. Blocks on the disk.
@@ -237,15 +220,15 @@ class Draft:
                 if entry.document is not None or entry.before is not None
             }
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str) -> Entry:
         """What the draft has of a path, or would start from."""
         known = self._entries.get(name)
         if known is not None:
             return known
         document = self.workspace.find(name)
-        return _Entry(document, document)
+        return Entry(document, document)
 
-    def _update(self, name: str, change: Callable[[_Entry, bool], _Entry]) -> None:
+    def _update(self, name: str, change: Callable[[Entry, bool], Entry]) -> None:
         """Replace the entry of a path by ``change(entry, fresh)``.
 
         Reading and computing happen without the lock, so that other files are worked on
@@ -259,45 +242,6 @@ class Draft:
                 if self._entries.get(name) is known:
                     self._entries[name] = changed
                     return
-
-
-def _with_text(name: str, entry: _Entry, text: str, *, bom: bool | None = None) -> _Entry:
-    """The entry with ``text`` as its text; by default its byte-order mark stays."""
-    if bom is None:
-        bom = entry.document.bom if entry.document else False
-        if text.startswith("\ufeff") and not _has_mark_in_text(entry.document):
-            text, bom = text[1:], True
-    version = entry.before.version if entry.before else None
-    source = entry.before.source if entry.before else "disk"
-    try:
-        digest = text_file.sha256(text_file.encode(text, bom=bom))
-    except UnicodeEncodeError:
-        raise UnreadableText(name, "would hold half a surrogate pair") from None
-    known = entry.document or entry.before
-    mode = known.mode if known else None
-    document = Document(name, text, digest, version, bom, source, mode)
-    return _Entry(entry.before, document, entry.origin)
-
-
-def _with_mode(entry: _Entry, mode: int) -> _Entry:
-    assert entry.document is not None
-    document = msgspec.structs.replace(entry.document, mode=mode)
-    return _Entry(entry.before, document, entry.origin)
-
-
-def _has_mark_in_text(document: Document | None) -> bool:
-    """Whether the editor counts the byte-order mark as text, and with it all offsets."""
-    return document is not None and document.text.startswith("\ufeff")
-
-
-def _has_hash(document: Document, sha256: str) -> bool:
-    if document.sha256 == sha256:
-        return True
-    return document.bom and text_file.sha256(document.text.encode("utf-8")) == sha256
-
-
-def _renamed(document: Document, path: str) -> Document:
-    return msgspec.structs.replace(document, path=path, version=None)
 
 
 def _change(
