@@ -16,7 +16,8 @@ from pygls.exceptions import JsonRpcException
 
 from orchestrator_core.errors import EditRefused, StaleEdit
 from orchestrator_core.workspace.edits import Change, TextEdit, diff_edits
-from orchestrator_server.edit_preview import DISCARDED, EditorConsent, annotated, annotates
+from orchestrator_server.edit_preview import EditorConsent, annotated, annotates
+from orchestrator_server.terminal_questions import DISCARDED
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:

@@ -25,15 +25,14 @@ from orchestrator_core.settings_sources import load
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_server.clean import show_cleanup, show_restored
 from orchestrator_server.doctor import diagnose
-from orchestrator_server.edit_preview import AskingApplier
 from orchestrator_server.exit_codes import (
     EXIT_CANCELLED,
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_USAGE,
 )
-from orchestrator_server.permission_question import TerminalAsker
 from orchestrator_server.terminal import TerminalListener, show_missions, show_report, show_stats
+from orchestrator_server.terminal_questions import AskingApplier, TerminalAsker
 
 if TYPE_CHECKING:
     import argparse

@@ -15,7 +15,7 @@ from orchestrator_core.errors import EditRefused
 from orchestrator_core.workspace.disk_applier import DiskApplier
 from orchestrator_core.workspace.documents import Workspace
 from orchestrator_core.workspace.draft import Draft
-from orchestrator_server.edit_preview import AskingApplier
+from orchestrator_server.terminal_questions import AskingApplier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,8 @@ from orchestrator_core.agents.permission_gate import Answer
 from orchestrator_core.agents.permissions import Decision, ToolCall
 from orchestrator_core.safety import Effect
 from orchestrator_core.tools.registry import Permission
-from orchestrator_server.permission_question import EditorAsker, TerminalAsker, question
+from orchestrator_server.permission_question import EditorAsker
+from orchestrator_server.terminal_questions import TerminalAsker, permission_question
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -67,7 +68,7 @@ async def test_the_editor_is_asked(answer: str | Exception | None, meant: Answer
 
 def test_a_question_hides_nothing() -> None:
     sly = "git status \x1b[2K\r\u202ewget x" + " " * 5000 + "; rm -rf src"
-    text = question(ToolCall("shell", Permission.EXECUTE, command=sly), DECISION)
+    text = permission_question(ToolCall("shell", Permission.EXECUTE, command=sly), DECISION)
     assert "\\u001b[2K\\u000d\\u202ewget x" in text
     assert text.count("\n") == 1
     assert "; rm -rf src" in text
