@@ -15,8 +15,11 @@ help: ## Show this list
 demo: setup ## Run the main job on a real package; TASK="…" runs another task
 	@$(BIN)/python tests/demo.py $(if $(TASK),--task '$(subst ','\'',$(TASK))')
 
+# Each test is alone in what it uses, so as many run at once as there are cores. They start hundreds
+# of interpreters: where bytecode may not be kept, each would compile all modules anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## Run the tests
-	@$(BIN)/pytest -m "not soak"
+	@$(BIN)/pytest -m "not soak" --numprocesses logical --maxprocesses 8 --dist worksteal
 
 test-editors: setup ## Use real editors as a person would, set up as docs/editors says
 	@tests/real_editors/setup.sh build/editors
