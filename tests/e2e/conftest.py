@@ -14,8 +14,8 @@ import psutil
 import pytest
 import pytest_asyncio
 from lsprotocol import types as lsp
-from lsprotocol.converters import get_converter
-from pytest_lsp import ClientServerConfig, LanguageClient
+from pygls.protocol import default_converter
+from pytest_lsp import LanguageClient
 from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 
 from fake_editor import FIXTURES, FakeEditor
@@ -23,6 +23,8 @@ from fake_editor import FIXTURES, FakeEditor
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+# A converter learns each type of the protocol at its first use: one is enough for all sessions.
+CONVERTER = default_converter()
 SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
 
 
@@ -66,7 +68,7 @@ def initialize_params(name: str, root: Path) -> lsp.InitializeParams:
     params["processId"] = os.getpid()
     if params.get("rootPath"):
         params["rootPath"] = str(root)
-    return get_converter().structure(params, lsp.InitializeParams)
+    return CONVERTER.structure(params, lsp.InitializeParams)
 
 
 @pytest.fixture
@@ -96,9 +98,8 @@ async def editor_session(
     initialization_options: dict[str, Any] | None = None,
 ) -> AsyncGenerator[FakeEditor]:
     """A session of an editor; when it is ended the server must leave nothing behind."""
-    config = ClientServerConfig(SERVE, client_factory=LanguageClient, server_env=environment)
-    client = await config.start()
-    assert isinstance(client, LanguageClient)
+    client = LanguageClient(converter_factory=lambda: CONVERTER)
+    await client.start_io(*SERVE, env=environment)
     fake = FakeEditor(client, shop)
     rest = {
         method: handler
