@@ -11,6 +11,7 @@ well ``session/list``. Steps, in their order:
     write PATH [text]              a file is written on disk, relative to the session's folder
     delete PATH, link PATH to      a file is deleted, a symbolic link made
     run COMMAND                    a shell line runs in the session's folder
+    notice TITLE                   a word of its own, no part of the answer
     tool TITLE [kind, path]        it is told that a tool is used
     ask TITLE [kind, path, command]  permission is asked; what follows happens only if it is given
     fs_read PATH, fs_write PATH [text]  the client is asked to
@@ -174,13 +175,14 @@ class Agent:
             if "error" not in answer and "result" not in answer:
                 answer = {"result": self.usual(method, params)}
         else:
-            self.tell(method, session)
+            self.tell(method, params)
             answer = {"result": {}}
         self.send({"id": message["id"], **answer})
 
     def usual(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """What is answered where the script says nothing."""
         if method == "initialize":
+            self.tell("hello", params)
             return self.hello()
         return self.begin(params) if method == "session/new" else {"sessions": []}
 
@@ -261,6 +263,10 @@ class Agent:
             check=False,
         )
         return f"{done.returncode} {done.stdout}{done.stderr}"
+
+    def do_notice(self, session: str, step: Step) -> None:
+        told = {"severity": "warning", "title": step["notice"]}
+        self.update(session, {"sessionUpdate": "notice", **told})
 
     def do_tool(self, session: str, step: Step) -> None:
         self.update(session, {"sessionUpdate": "tool_call", **self.call(session, step, "tool")})

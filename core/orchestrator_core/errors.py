@@ -13,7 +13,8 @@
     │   ├── CleanupRefused        a workspace in which nothing is ever cleaned up
     │   └── UntrustedWorkspace    a command would run in a workspace that nobody trusted
     ├── AgentError                an agent could not do its task
-    │   └── BudgetExceeded        the next call could cost more than is left: resume with more
+    │   ├── LoginNeeded           the agent is not allowed to use its model: somebody must log in
+    │   ├── BudgetExceeded        the next call could cost more than is left: resume with more
     │   ├── ModelFault            the model's side failed in passing: the same call may go well
     │   └── ContextOverflow       the conversation is longer than the model can take
     ├── EditError
@@ -146,6 +147,10 @@ class AgentError(OrchestratorError):
         if transient is not None:
             self.transient = transient
         super().__init__(message)
+
+
+class LoginNeeded(AgentError):
+    """The agent may not use its model until a person has logged in to it, or set a key."""
 
 
 class ModelFault(AgentError):

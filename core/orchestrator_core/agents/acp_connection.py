@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import acp
@@ -24,7 +25,8 @@ from orchestrator_core.agents import acp_answers
 from orchestrator_core.agents.acp_answers import Capabilities
 from orchestrator_core.agents.acp_client import AgentClient
 from orchestrator_core.agents.acp_process import AgentProcess
-from orchestrator_core.errors import AgentError, ModelFault
+from orchestrator_core.agents.known_agents import STRANGER
+from orchestrator_core.errors import AgentError, LoginNeeded, ModelFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.acp_answers import Ended
     from orchestrator_core.agents.acp_place import Place
     from orchestrator_core.agents.acp_turn import Turn
+    from orchestrator_core.agents.known_agents import Manners
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +60,16 @@ class AgentConnection:
         places: what each session that is used works on.
     """
 
-    def __init__(self, name: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        manners: Manners,
+        env: Mapping[str, str],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
+        self._manners = manners
+        self._env = env
         self.places: dict[str, Place] = {}
         self.capabilities = Capabilities()
         self._clock_s = clock_s
@@ -74,6 +85,7 @@ class AgentConnection:
         *,
         cwd: Path,
         env: Mapping[str, str],
+        manners: Manners = STRANGER,
     ) -> AgentConnection:
         """Start an agent and shake hands.
 
@@ -82,7 +94,7 @@ class AgentConnection:
             ModelFault: it did not answer, or ended.
             AgentError: it speaks another version of the protocol.
         """
-        connection = cls(name)
+        connection = cls(name, manners, env)
         process = await AgentProcess.start(argv, cwd=cwd, env=env, on_update=connection._hear)
         connection._process = process
         try:
@@ -106,8 +118,27 @@ class AgentConnection:
         return self._process.pid
 
     async def new_session(self, cwd: Path) -> str:
-        """Begin a session that works in a folder; answers its id."""
-        answer = await self._asked("a session", self._connected().new_session(cwd=str(cwd)))
+        """Begin a session that works in a folder, and asks before it acts; answers its id.
+
+        Raises:
+            LoginNeeded: a person must log in first.
+            ModelFault: the agent died, or did not answer.
+            AgentError: it will not do it.
+        """
+        begin = partial(self._connected().new_session, cwd=str(cwd))
+        try:
+            answer = await self._asked("a session", begin())
+        except LoginNeeded:
+            method = self._manners.method(self.capabilities.logins, self._env)
+            if method is None:
+                raise
+            await self._asked("authentication", self._connected().authenticate(method))
+            answer = await self._asked("a session", begin())
+        if (modes := answer.modes) is not None:
+            offered = {mode.id for mode in modes.available_modes}
+            if mode := self._manners.mode(offered, modes.current_mode_id):
+                wish = self._connected().set_session_mode(answer.session_id, mode)
+                await self._asked(f"session mode {mode}", wish)
         return answer.session_id
 
     async def prompt(self, session_id: str, text: str, turn: Turn, *, silent_s: float) -> Ended:
@@ -255,7 +286,7 @@ class AgentConnection:
         try:
             return await asked
         except acp.RequestError as error:
-            raise acp_answers.refusal(self.name, what, error) from error
+            raise acp_answers.refusal(self.name, what, error, self._manners.login) from error
         except ValidationError as error:
             raise acp_answers.nonsense(self.name, what, error) from error
         except ConnectionError as error:

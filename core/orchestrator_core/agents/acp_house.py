@@ -71,7 +71,11 @@ class AgentHouse:
             "TMPDIR": str(folder.temporary),
         }
         connection: AgentConnection = await module.AgentConnection.open(
-            self._agent.name, argv, cwd=folder.theirs, env=environment
+            self._agent.name,
+            argv,
+            cwd=folder.theirs,
+            env=environment,
+            manners=self._agent.manners,
         )
         return connection
 

@@ -101,6 +101,10 @@ class AgentProcess:
         """Write a message, or keep it until the agent reads."""
         if self._closing is not None:
             raise ConnectionError("the agent's process is closed")
+        if message.get("method") == "initialize":
+            # The SDK has no field for it. Without it agents put their own notices into the
+            # answer, where they look like what the model said.
+            message["params"]["clientCapabilities"]["session"] = {"notices": {}}
         self._writer.send(msgspec.json.encode(message) + b"\n")
 
     async def receive(self) -> dict[str, Any] | None:

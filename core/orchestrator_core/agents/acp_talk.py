@@ -13,6 +13,7 @@ from orchestrator_core.errors import AgentError, PermissionDenied
 
 if TYPE_CHECKING:
     from orchestrator_core.agents.acp_desk import AcpDesk
+    from orchestrator_core.agents.acp_house import AgentHouse
     from orchestrator_core.agents.acp_place import Place
     from orchestrator_core.agents.acp_sessions import Session
     from orchestrator_core.agents.acp_worktree import TreeChanges
@@ -37,6 +38,7 @@ class AcpTalk:
     Args:
         desk: has the limits.
         job: what for.
+        house: where the agent runs.
         session: who is talked to.
         place: what the agent works on.
         marker: marks data in what it is told.
@@ -48,12 +50,14 @@ class AcpTalk:
         desk: AcpDesk,
         job: Job,
         *,
+        house: AgentHouse,
         session: Session,
         place: Place,
         marker: Marker,
         opening: str,
     ) -> None:
         self._desk = desk
+        self._house = house
         self._session = session
         self._place = place
         self._job = job
@@ -102,7 +106,7 @@ class AcpTalk:
             if not problems:
                 notes = await desk.pool.submit(bring_in, self._job.draft, tree, changes)
                 name = self._session.connection.capabilities.name
-                worked = f"{name} worked on a copy, {await desk.in_force()}"
+                worked = f"{name} worked on a copy, {await desk.in_force(self._house)}"
                 return said, [*self._place.refusals, *notes, worked]
             text = _TAKE_BACK.format("\n".join(f"- {problem}" for problem in problems))
         raise AgentError(f"{desk.who} changed what it must not: {'; '.join(problems)}")
@@ -124,7 +128,8 @@ class AcpTalk:
             finally:
                 cost_usd = max(0.0, (turn.cost_usd or 0.0) - session.spent_usd)
                 session.spent_usd += cost_usd
-                reservation.settle(told.tokens if told else tokens, cost_usd)
+                counted = told.tokens if told else None
+                reservation.settle(tokens if counted is None else counted, cost_usd)
                 if turn.overspent:
                     with budget.reserve(0):  # says what ran out
                         pass

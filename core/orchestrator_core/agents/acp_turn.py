@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+logger = logging.getLogger(__name__)
 
 MOST = 1_000_000
 """Characters of an answer; a turn that says more than that is called off."""
@@ -97,6 +100,8 @@ class Turn:
                 self._hear_change(update)
             case {"sessionUpdate": "tool_call_update"}:
                 self._hear_change(update)
+            case {"sessionUpdate": "notice", "title": str(title)}:
+                logger.info("the agent gives notice: %s %s", title, update.get("description", ""))
             case {"sessionUpdate": "usage_update", "cost": {"amount": amount, "currency": "USD"}}:
                 if isinstance(amount, int | float):
                     self._hear_cost(float(amount))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from orchestrator_core.agents.known_agents import KNOWN, STRANGER, KnownAgent, Manners
 from orchestrator_core.settings_sources import files_that_set
 
 if TYPE_CHECKING:
@@ -36,44 +37,6 @@ _KEYS = frozenset(
 """The variables with keys that an agent gets: it needs one to talk to its model."""
 
 
-class KnownAgent(Struct, frozen=True):
-    """An agent that is known by name.
-
-    Attributes:
-        commands: its command lines, the one to prefer first.
-        folders: what it calls its folders in the person's config, data, state and cache folders.
-        home: its files and folders in the person's home.
-        environment: what makes it ask before it runs a command.
-    """
-
-    name: str
-    commands: tuple[tuple[str, ...], ...]
-    folders: tuple[str, ...] = ()
-    home: tuple[str, ...] = ()
-    environment: Mapping[str, str] = {}
-
-
-KNOWN = (
-    KnownAgent(
-        "opencode",
-        (("opencode", "acp"),),
-        folders=("opencode",),
-        environment={
-            "OPENCODE_PERMISSION": '{"edit":"allow","bash":"ask","webfetch":"ask"}',
-            "OPENCODE_DISABLE_AUTOUPDATE": "true",
-        },
-    ),
-    KnownAgent(
-        "claude-code",
-        (("claude-agent-acp",), ("claude-code-acp",)),
-        folders=("claude", "claude-cli-nodejs"),
-        home=(".claude", ".claude.json"),
-    ),
-    KnownAgent("gemini", (("gemini", "--acp"),), home=(".gemini",)),
-    KnownAgent("codex", (("codex-acp",),), home=(".codex",)),
-)
-
-
 class Agent(Struct, frozen=True):
     """An agent's command, and what it is given.
 
@@ -82,6 +45,7 @@ class Agent(Struct, frozen=True):
         makes: those of them that it makes itself when it first runs, which it cannot here.
         passed: variables that it gets although their names sound like secrets.
         environment: variables that it gets unless the person has set them.
+        manners: how it is spoken to.
     """
 
     name: str
@@ -90,6 +54,7 @@ class Agent(Struct, frozen=True):
     makes: tuple[Path, ...] = ()
     passed: frozenset[str] = _KEYS
     environment: Mapping[str, str] = {}
+    manners: Manners = STRANGER
 
     @property
     def shown(self) -> str:
@@ -166,7 +131,14 @@ def _program(name: str, environment: Mapping[str, str]) -> str | None:
 def _agent(known: KnownAgent, argv: tuple[str, ...], environment: Mapping[str, str]) -> Agent:
     writes = tuple(_own_places(known, environment))
     makes = tuple(place for place in writes if known in KNOWN and not place.suffix)
-    return Agent(known.name, argv, writes, makes, environment=known.environment)
+    return Agent(
+        known.name,
+        argv,
+        writes,
+        makes,
+        environment=known.environment,
+        manners=known.manners,
+    )
 
 
 def _own_places(known: KnownAgent, environment: Mapping[str, str]) -> Iterator[Path]:
@@ -180,4 +152,7 @@ def _own_places(known: KnownAgent, environment: Mapping[str, str]) -> Iterator[P
     ):
         folder = Path(environment.get(variable) or home / usual)
         yield from (folder / name for name in known.folders)
-    yield from (home / name for name in known.home)
+    if moved := environment.get(known.moved, ""):
+        yield Path(moved)
+    else:
+        yield from (home / name for name in known.home)

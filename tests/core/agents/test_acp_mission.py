@@ -16,6 +16,7 @@ from core.agents.acp_tasks import (
     PLAN,
     PLANNER,
     REVIEWER,
+    TWO,
     WORKER,
     planned,
     run_planned,
@@ -26,12 +27,6 @@ from scripted_backend import Recorder
 if TYPE_CHECKING:
     from core.agents.conftest import OpenWithAgent
 
-TWO = """# Mission: Two
-### T1: One | depends: - | files: app.py
-- [ ] change app
-### T2: Two | depends: - | files: auth.py, new/*.py
-- [ ] change auth
-"""
 AUTH = 'def check(user):\n    return user == "root"\n'
 
 
@@ -212,5 +207,6 @@ async def test_people_see_what_the_agent_does_and_what_it_costs(with_agent: Open
     assert any("Edit app.py" in message for message in listener.progress)
     spent = report.stats["spent"]
     assert isinstance(spent, dict)
-    assert (spent["requests"], spent["tokens"], spent["moneyUsd"]) == (3, 1200, 0.25)
+    assert (spent["requests"], spent["moneyUsd"]) == (3, 0.25)
+    assert 1200 < spent["tokens"] < 3000  # those of turns that do not count them are reckoned
     assert spent["peakAgents"] == 1

@@ -14,6 +14,7 @@ import pytest
 
 from acp_agent import AgentScript, rule, say
 from orchestrator_core.agents.acp_connection import AgentConnection
+from orchestrator_core.agents.acp_rooms import Rooms
 from orchestrator_core.agents.acp_sessions import SESSIONS, USES, SessionPool
 from orchestrator_core.agents.acp_turn import Turn
 from orchestrator_core.agents.acp_worktree import WorkTree
@@ -22,6 +23,8 @@ from orchestrator_core.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
+
+    from orchestrator_core.safety import ConfinementMode
 
 
 class House:
@@ -105,7 +108,7 @@ async def test_a_session_is_used_ten_times(tmp_path: Path) -> None:
             async with pool.session("worker") as session:
                 used.append(session.id)
         await until(lambda: len(script.results("session/close")) == 1)
-        assert script.results("session/close") == [used[0]]
+        assert script.results("session/close") == [{"sessionId": used[0]}]
     assert len(set(used[:USES])) == 1
     assert used[USES] != used[0]
 
@@ -192,3 +195,39 @@ async def test_several_turns_in_one_process_do_not_mix(tmp_path: Path) -> None:
         said = await asyncio.gather(*map(ask, range(5)))
         assert len(script.pids) == 1
     assert said == [f"{n}" * 4 for n in range(5)]
+
+
+@pytest.mark.parametrize(("mode", "processes"), [("strict", SESSIONS), ("on", 1)])
+async def test_sessions_at_work_have_processes_of_their_own_where_that_is_wanted(
+    tmp_path: Path, mode: ConfinementMode, processes: int
+) -> None:
+    with AgentScript() as script:
+        houses: list[House] = []
+
+        def make() -> House:
+            folder = tmp_path / str(len(houses))
+            folder.mkdir()
+            houses.append(House(folder, script))
+            return houses[-1]
+
+        rooms = Rooms(make, lambda: mode)
+        freed, begun, ended = asyncio.Event(), list[str](), list[int]()
+
+        async def use(role: str) -> None:
+            async with rooms.session(role) as (house, session):
+                begun.append(role)
+                assert session.tree.path.name in house.copies
+                await freed.wait()
+            ended.append(session.connection.pid)
+
+        users = [asyncio.create_task(use("worker")) for _ in range(SESSIONS + 1)]
+        await until(lambda: len(begun) == SESSIONS)
+        assert len(set(script.pids)) == processes
+        freed.set()
+        await asyncio.gather(*users, use("reviewer"))
+        assert len(ended) == SESSIONS + 2
+        assert set(ended) == set(script.pids)
+        assert len(script.pids) == processes, "those that are free are used again"
+        await rooms.close()
+        assert not any(psutil.pid_exists(pid) for pid in script.pids)
+        assert not any(house.copies for house in houses)
