@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator_core.agents.halves import refuse_joined
 from orchestrator_core.agents.misread import Misread, nearest
 from orchestrator_core.agents.quoting import unquote
 from orchestrator_core.agents.scope import parse_scope, split_scope
-from orchestrator_core.agents.transformations import refuse_joined
 from orchestrator_core.agents.verbs import Check, Fix, Format, Replace, Run
 from orchestrator_core.agents.words import COMMAND_WORDS, GLOB_WORDS
 

@@ -7,7 +7,6 @@ whoever judges the line must then ask a person.
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache
 from itertools import pairwise
@@ -18,24 +17,10 @@ from msgspec import Struct
 from tree_sitter import Language, Parser
 
 from orchestrator_core.agents.command_wrappers import MAX_DEPTH, unwrap
+from orchestrator_core.agents.shell_words import Word, text_of, word_of, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tree_sitter import Node
-
-
-class Word(Struct, frozen=True):
-    """One word of a command.
-
-    Attributes:
-        text: what it is, quotes removed; of a word that is not known, what comes before the part
-            that only the running shell knows.
-        known: whether ``text`` is all of it, and it is one word.
-    """
-
-    text: str
-    known: bool = True
 
 
 class SimpleCommand(Struct, frozen=True):
@@ -157,16 +142,16 @@ class _Reading:
             self.unclear.append("a part of it cannot be parsed")
         match node.type:
             case "command" | "declaration_command" | "unset_command":
-                self._add(tuple(_words(node.children)), depth)
+                self._add(tuple(words_of(node.children)), depth)
             case "file_redirect":
                 self._redirect(node)
             case "variable_assignment":
-                name = _text(node.child_by_field_name("name"))
+                name = text_of(node.child_by_field_name("name"))
                 if not _harmless_variable(name):
                     self.unclear.append(f"it sets {name}, which may change what commands do")
             case "concatenation" if _has_gap(node):
                 self.unclear.append("a part of it cannot be parsed")
-            case "word" if _METACHARACTER.search(_text(node)):
+            case "word" if _METACHARACTER.search(text_of(node)):
                 self.unclear.append("a part of it cannot be parsed")
             case "``" | "&>" | "&>>" | "|&" | "((" | ";&" | ";;&" | "<<<":
                 self.unclear.append(f"sh and bash read `{node.type}` differently")
@@ -202,7 +187,7 @@ class _Reading:
             if not operators & {">&-", "<&-"}:
                 self.unclear.append("it has a redirection that cannot be parsed")
             return
-        word = _word(target)
+        word = word_of(target)
         if operators & {">&", "<&"} and word.known and (word.text.isdigit() or word.text == "-"):
             return
         if not word.known:
@@ -222,91 +207,6 @@ def _as_word(text: str | None) -> Word:
 @cache
 def _language() -> Language:
     return Language(tree_sitter_bash.language())
-
-
-_NOT_WORDS = frozenset({"file_redirect", "heredoc_redirect", "herestring_redirect", "comment"})
-
-
-def _words(nodes: list[Node]) -> Iterator[Word]:
-    """The words of a command, without its assignments and redirections."""
-    before_name = True
-    for node in nodes:
-        if node.type in _NOT_WORDS or (before_name and node.type == "variable_assignment"):
-            continue
-        before_name = False
-        yield _word(node.children[0] if node.type == "command_name" else node)
-
-
-_SPECIAL = re.compile(r"\\(\n|.)|([*?\[\]{}])", re.DOTALL)
-
-
-def _word(node: Node) -> Word:
-    text = _text(node)
-    match node.type:
-        case "raw_string":
-            return Word(text[1:-1])
-        case "string":
-            return _quoted(node, text)
-        case "word" | "number" | "variable_name" | "extglob_pattern" if not node.named_children:
-            return _bare(text)
-        case "concatenation":
-            return _joined([_word(child) for child in node.children])
-        case "simple_expansion" | "expansion" if text in ("$HOME", "${HOME}"):
-            return Word(os.path.expanduser("~"), known=False)  # noqa: PTH111 - as the shell does
-        case _ if not node.is_named:
-            return _bare(text)
-        case _:
-            return Word("", known=False)
-
-
-def _bare(text: str) -> Word:
-    """A word without quotes: backslashes removed, patterns and a leading ``~`` noticed."""
-    known = True
-
-    def plain(match: re.Match[str]) -> str:
-        nonlocal known
-        if match[2] is None:
-            return "" if match[1] == "\n" else match[1]
-        known = False
-        return match[2]
-
-    out = text if text == "{}" else _SPECIAL.sub(plain, text)
-    if text.startswith("~"):
-        # An unknown user's name stays as it is: it is no file of the workspace, so it is refused.
-        expanded = os.path.expanduser(out)  # noqa: PTH111 - as the shell does
-        return Word(expanded if expanded != out else f"/{out}", known)
-    return Word(out, known)
-
-
-def _quoted(node: Node, text: str) -> Word:
-    """A word in double quotes: known only without an expansion in it."""
-    expansions = [child for child in node.named_children if child.type != "string_content"]
-    if not expansions:
-        return Word(re.sub(r'\\(\n|[$`"\\])', _unescaped, text[1:-1]))
-    before = (node.text or b"")[1 : expansions[0].start_byte - node.start_byte]
-    return Word(before.decode("utf-8", "replace") + _word(expansions[0]).text, known=False)
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return "" if match[1] == "\n" else match[1]
-
-
-def _joined(parts: list[Word]) -> Word:
-    """Parts without a space between them; known as far as the first that is not."""
-    text = ""
-    for part in parts:
-        text += part.text
-        if not part.known and not _is_pattern(part.text):
-            return Word(text, known=False)
-    return Word(text, all(part.known for part in parts))
-
-
-def _is_pattern(text: str) -> bool:
-    return any(sign in text for sign in "*?[]{}")
-
-
-def _text(node: Node | None) -> str:
-    return "" if node is None or node.text is None else node.text.decode("utf-8", "replace")
 
 
 _HARMLESS = frozenset(

@@ -12,7 +12,8 @@ from orchestrator_core.safety import Effect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator_core.agents.command_line import CommandLine, SimpleCommand, Word
+    from orchestrator_core.agents.command_line import CommandLine, SimpleCommand
+    from orchestrator_core.agents.shell_words import Word
     from orchestrator_core.workspace.root import Root
 
 _DEVICES = frozenset(

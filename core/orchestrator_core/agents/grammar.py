@@ -29,8 +29,10 @@ from orchestrator_core.agents.chores import (
 )
 from orchestrator_core.agents.misread import Misread, explained, nearest
 from orchestrator_core.agents.quoting import piece_of
+from orchestrator_core.agents.renames import read_rename
+from orchestrator_core.agents.replacements import read_replace
+from orchestrator_core.agents.rewrites import read_rewrite
 from orchestrator_core.agents.scope import parse_scope
-from orchestrator_core.agents.transformations import read_rename, read_replace, read_rewrite
 from orchestrator_core.agents.verbs import Verb, describe
 from orchestrator_core.errors import TaskTextError
 from orchestrator_core.mission.plan import leaves_workspace
