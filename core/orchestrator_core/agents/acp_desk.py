@@ -10,6 +10,7 @@ for some minutes.
 
     AcpDesk                answers the prompts of roles (prompted_roles)
       AcpTalk              one use of a session: turns, and what they changed
+      Rooms                which process: one for all, or one for each session at work
       SessionPool          which session; five a role, ten uses, five idle minutes
         AgentHouse         the agent's folder, confinement, environment; fills copies
           WorkTree         a copy of the workspace that is a git snapshot (acp_snapshot)
@@ -20,7 +21,8 @@ for some minutes.
 An agent works on a copy of the workspace, never in it: where no copy can be made the task fails.
 What it changed there becomes the task's draft, and goes the way of any other work; what roles other
 than Workers change is dropped with their copy. Where the system can (Landlock), writes are confined
-to the copies and the agent's own folders; every receipt's notes say what was in force. In a
+to the copies and the agent's own folders; every receipt's notes say what was in force, and whether
+sessions share a process (:mod:`~agents.acp_rooms`). In a
 workspace that nobody trusts, its files that make agents run code are left out, and what an agent
 asks to run is refused.
 
@@ -37,7 +39,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.agents.acp_house import AgentHouse
 from orchestrator_core.agents.acp_place import Place
-from orchestrator_core.agents.acp_sessions import SessionPool
+from orchestrator_core.agents.acp_rooms import Rooms, sharing
 from orchestrator_core.agents.acp_talk import AcpTalk
 from orchestrator_core.agents.acp_turn import Turn
 from orchestrator_core.agents.path_globs import matches_path
@@ -98,8 +100,10 @@ class AcpDesk(RoleDesk):
         super().__init__(engine, budgets, asker)
         engine.concurrency.resize("role", ROLE, SESSIONS)
         self._agent = agent
-        self._house = AgentHouse(engine, agent, environment)
-        self._sessions = SessionPool(self._house)
+        self._rooms = Rooms(
+            partial(AgentHouse, engine, agent, environment),
+            lambda: engine.toolbox.shell.confinement.mode,
+        )
         self._backoff = backoff
 
     @property
@@ -122,9 +126,10 @@ class AcpDesk(RoleDesk):
         limit_s = self._engine.settings.budget.seconds
         return None if limit_s is None else max(0.0, limit_s - budget.spent().seconds)
 
-    async def in_force(self) -> str:
+    async def in_force(self, house: AgentHouse) -> str:
         """What keeps the agent from the rest of the system, in a few words."""
-        return await self.pool.submit(self._house.in_force)
+        held = await self.pool.submit(house.in_force)
+        return f"{held}; {sharing(self.toolbox.shell.confinement.mode)}"
 
     async def _prompt(self, job: Job, work: Callable[[RoleTalk], Awaitable[T]]) -> T:
         """Use a session whose copy holds the texts of the job's draft; see :meth:`RoleDesk.use`.
@@ -138,8 +143,8 @@ class AcpDesk(RoleDesk):
                 with await self._engine.concurrency.acquire(ROLE, model=self.who) as token:
                     try:
                         with token.kept():
-                            async with self._sessions.session(job.role) as session:
-                                return await work(await self._begin(session, job))
+                            async with self._rooms.session(job.role) as (house, session):
+                                return await work(await self._begin(house, session, job))
                     except ModelFault:
                         raise
                     except OrchestratorError:
@@ -155,17 +160,17 @@ class AcpDesk(RoleDesk):
 
     async def close(self) -> None:
         """End the agent, and delete all that it had."""
-        await self._sessions.close()
+        await self._rooms.close()
 
-    async def _begin(self, session: Session, job: Job) -> AcpTalk:
+    async def _begin(self, house: AgentHouse, session: Session, job: Job) -> AcpTalk:
         rights = await self.pool.submit(self.rights, job)
         texts = await self.pool.submit(_texts, job.draft)
-        await self._house.fill(session.tree, texts, lambda path: rights.readable("read", path))
+        await house.fill(session.tree, texts, lambda path: rights.readable("read", path))
         await self.pool.submit(session.tree.remember, partial(_may_change, job))
         place = Place(
             tree=session.tree,
             root=self.workspace.root,
-            copies=self._house.copies,
+            copies=house.copies,
             rights=rights,
             turn=Turn(),
             require_trust=self.toolbox.shell.require_trust,
@@ -183,7 +188,13 @@ class AcpDesk(RoleDesk):
         if session.uses:
             opening = f"This is a new task; what came before is done with.\n\n{opening}"
         return AcpTalk(
-            self, job, session=session, place=place, marker=marker, opening=f"{opening}\n\n"
+            self,
+            job,
+            house=house,
+            session=session,
+            place=place,
+            marker=marker,
+            opening=f"{opening}\n\n",
         )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from orchestrator_core.agents.acp_folder import sweep
+from orchestrator_core.agents.acp_rooms import sharing
 from orchestrator_core.agents.agent_choice import Agent, found
 from orchestrator_core.agents.api_choice import Api, LazyApi, configured
 from orchestrator_core.agents.budget import Budgets
@@ -71,7 +72,8 @@ def survey(
         offered = Offer(EDITOR, usable=False, detail="no editor offers its model")
     agent = found(settings.agent, root, trusts, environment)
     if isinstance(agent, Agent):
-        acp = Offer(ACP, usable=True, detail=agent.shown)
+        shown = f"{agent.shown}; {sharing(settings.confinement)}"
+        acp = Offer(ACP, usable=True, detail=shown)
     else:
         acp = Offer(ACP, usable=False, detail=agent)
     builtin = Offer(BuiltinBackend.name, usable=True, detail="needs no model and no network")

@@ -25,6 +25,12 @@ PLAN = """# Mission: Greet
 ### T1: Add greet | depends: - | files: app.py, bin.dat, .opencode/**, .claude/**
 - [ ] add a function greet
 """
+TWO = """# Mission: Two
+### T1: One | depends: - | files: app.py
+- [ ] change app
+### T2: Two | depends: - | files: auth.py, notes.md, new/*.py
+- [ ] change auth
+"""
 BEFORE = "def total(items):\n    return sum(items)\n"
 GREET = BEFORE + "\n\ndef greet(name):\n    return name\n"
 WORK = [write("app.py", GREET), say("done")]

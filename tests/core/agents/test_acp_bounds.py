@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,12 @@ from acp_agent import rule, say, write
 from core.agents.acp_tasks import (
     BEFORE,
     GREET,
+    PLANNER,
+    TWO,
     WORK,
+    WORKER,
     run,
+    run_planned,
     some_in_soak,
     working,
 )
@@ -123,3 +128,40 @@ async def test_strict_mode_starts_no_agent_that_cannot_be_confined(
         assert script.pids == []
     assert report.status is MissionStatus.FAILED
     assert "cannot keep commands from" in report.reason
+
+
+STRAY = "for file in ../../../*/theirs/copy-*/notes.md; do echo stray >> $file; done; echo tried"
+"""From one copy into all that there are, wherever an agent's process has its folder."""
+
+
+async def test_strict_mode_keeps_sessions_out_of_each_others_copies(
+    with_agent: OpenWithAgent, project: Path
+) -> None:
+    second = [{"pause": "begun"}, {"run": STRAY}, write("auth.py", "x = 1\n"), say("two")]
+    rules = (
+        rule([say(TWO)], [say(TWO)], match=PLANNER),
+        rule([{"pause": "strayed"}, {"read": "notes.md"}, *WORK], match=(*WORKER, "Task T1")),
+        rule(second, match=(*WORKER, "Task T2")),
+        rule([say("Nothing is left to do.")], match=WORKER, again=True),
+    )
+    async with with_agent(*rules, review=False, confinement="strict") as (engine, script):
+        await engine.trust()
+        if not engine._services.engine.toolbox.shell.confinement.status().files:
+            pytest.skip("this system cannot confine an agent")
+        running = asyncio.create_task(run_planned(engine))
+        await asyncio.to_thread(script.wait_for, "pause", 2)  # both are at work
+        script.release("begun")
+        await asyncio.to_thread(script.wait_for, "run")
+        script.release("strayed")
+        report = await running
+        assert len(script.pids) == 2
+        assert (await run_planned(engine)).status is MissionStatus.DONE
+        assert len(script.pids) == 2, "processes are used again"
+        strayed, seen = script.results("run"), script.results("read")
+    assert "tried" in strayed[0]
+    assert "denied" in strayed[0]
+    assert seen == ["# Notes\n"]
+    assert report.status is MissionStatus.DONE, report.reason
+    assert (project / "app.py").read_text() == GREET
+    notes = report.tasks[0].notes
+    assert any("each session at work in a process of its own" in note for note in notes)

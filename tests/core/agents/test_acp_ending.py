@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from acp_agent import AgentScript, rule, say, write
-from core.agents.acp_tasks import GREET, PASSES, PLANNER, TEXT, WORKER, planned, run_planned
+from core.agents.acp_tasks import GREET, PASSES, PLANNER, TEXT, TWO, WORKER, planned, run_planned
 from orchestrator_core.config import Settings
 from orchestrator_core.events import TaskStarted
 from orchestrator_core.orchestrator import Orchestrator
@@ -64,14 +64,6 @@ async def until_told(listener: Recorder, text: str) -> None:
     async with asyncio.timeout(40):
         while not any(text in message for message in listener.progress):
             await asyncio.sleep(0.01)
-
-
-TWO = """# Mission: Two
-### T1: One | depends: - | files: app.py
-- [ ] change app
-### T2: Two | depends: - | files: auth.py
-- [ ] change auth
-"""
 
 
 async def test_agents_beyond_the_budget_wait_for_their_turn(
