@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from orchestrator_core.mission.state import MissionState, fold
 from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.mission.task_store import TaskStore
-from orchestrator_core.records import MissionReport, MissionStatus, TaskState
+from orchestrator_core.records import MissionReport, MissionStatus, Task, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator_core.events import AnyEvent
     from orchestrator_core.mission.agent import MissionRequest
@@ -48,7 +48,7 @@ class Mission:
     def add(self, event: AnyEvent) -> None:
         """Take note of an event."""
         self.events.append(event)
-        self.state = fold(self.state, event, self._new_task)
+        self.state = fold(self.state, event, self._new_tasks)
         self.reports.note(event)
         if event.at:
             self.state.tasks.archive(event.at, self._give_back)
@@ -90,10 +90,10 @@ class Mission:
         self._report.set_exception(error)
         self._let_go()
 
-    def _new_task(self, task_id: str, title: str, state: TaskState) -> TaskStatus:
-        record = self._pool.new(task_id, title, state)
-        self._records[id(record)] = record
-        return record
+    def _new_tasks(self, tasks: Sequence[Task]) -> list[TaskStatus]:
+        records = self._pool.new(tasks)
+        self._records.update((id(record), record) for record in records)
+        return records
 
     def _let_go(self) -> None:
         """Give the tasks' records back: what is told of the mission from now on is its report."""

@@ -36,7 +36,16 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
-from orchestrator_core.mission.task_store import TaskStatus, TaskStore, move
+from orchestrator_core.mission.task_store import (
+    CANCELLED,
+    DONE,
+    ENDED,
+    PENDING,
+    RUNNING,
+    TaskStore,
+    move,
+    new_records,
+)
 from orchestrator_core.records import (
     MissionStatus,
     Mode,
@@ -44,13 +53,14 @@ from orchestrator_core.records import (
     Shortage,
     Spent,
     Task,
-    TaskState,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    NewTask = Callable[[str, str, TaskState], "TaskStatus"]
+    from orchestrator_core.mission.task_store import TaskStatus
+
+    NewTasks = Callable[[Sequence[Task]], Sequence[TaskStatus]]
 
 _ENDED = (MissionStatus.DONE, MissionStatus.FAILED, MissionStatus.CANCELLED)
 
@@ -92,8 +102,8 @@ class MissionState(Struct):
         """The plan as it is to be gone on with: what is done is done, all else is to be done."""
         if self.plan is None:
             return None
-        done = {task.id for task in self.tasks.values() if task.state is TaskState.DONE}
-        states = {True: TaskState.DONE, False: TaskState.PENDING}
+        done = {task.id for task in self.tasks.values() if task.state is DONE}
+        states = {True: DONE, False: PENDING}
         tasks = (structs.replace(t, state=states[t.id in done]) for t in self.plan.tasks)
         return structs.replace(self.plan, tasks=tuple(tasks))
 
@@ -103,11 +113,11 @@ class MissionState(Struct):
         return self.status in _ENDED or self.status is MissionStatus.UNDONE
 
 
-def fold(state: MissionState, event: AnyEvent, new_task: NewTask = TaskStatus) -> MissionState:
+def fold(state: MissionState, event: AnyEvent, new_tasks: NewTasks = new_records) -> MissionState:
     """Take an event into the state.
 
     ``state`` itself is changed and returned: a copy for each event would make a mission of n
-    tasks cost n squared. ``new_task`` makes the records of planned tasks.
+    tasks cost n squared. ``new_tasks`` makes the records of planned tasks.
 
     Raises:
         IllegalTransition: the state does not allow the event; it is as before.
@@ -119,7 +129,7 @@ def fold(state: MissionState, event: AnyEvent, new_task: NewTask = TaskStatus) -
     if kind in _TRANSITIONS:
         _TRANSITIONS[kind](state, event)
     else:
-        _ADDITIONS[kind](state, event, new_task)
+        _ADDITIONS[kind](state, event, new_tasks)
     state.sequence = sequence or state.sequence + 1
     return state
 
@@ -154,8 +164,8 @@ def _accepted_again(state: MissionState) -> None:
     if not state.out_of_budget:
         raise _illegal(state, "accepted a second time")
     for task in state.tasks.values():
-        if task.state is TaskState.CANCELLED:
-            task.state = TaskState.PENDING
+        if task.state is CANCELLED:
+            task.state = PENDING
             task.reason = ""
             task.started_at = task.finished_at = 0.0
     state.status = MissionStatus.PLANNING if state.plan is None else MissionStatus.RUNNING
@@ -164,31 +174,30 @@ def _accepted_again(state: MissionState) -> None:
     state.finished_at = 0.0
 
 
-def _planned(state: MissionState, event: MissionPlanned, new_task: NewTask) -> None:
+def _planned(state: MissionState, event: MissionPlanned, new_tasks: NewTasks) -> None:
     if state.status in (MissionStatus.DONE, MissionStatus.UNDONE) or not state.sequence:
         raise _illegal(state, "planned")
-    tasks = {
-        task.id: state.tasks.find(task.id) or new_task(task.id, task.title, task.state)
-        for task in event.plan.tasks
-    }
-    for known in state.tasks.values():
-        if known.id not in tasks and known.state is not TaskState.PENDING:
-            raise _illegal(state, f"planned without {known.id}, which was {known.state} already")
-    if len(tasks) < len(event.plan.tasks):
+    planned = {task.id: task for task in event.plan.tasks}
+    known = {task.id: task for task in state.tasks.values()}
+    for task in known.values():
+        if task.id not in planned and task.state is not PENDING:
+            raise _illegal(state, f"planned without {task.id}, which was {task.state} already")
+    if len(planned) < len(event.plan.tasks):
         raise _illegal(state, "planned with two tasks of one id")
+    new = iter(new_tasks([task for task in event.plan.tasks if task.id not in known]))
     state.plan = event.plan
     state.tasks.clear()
-    state.tasks.update(tasks)
+    state.tasks.update((task_id, known.get(task_id) or next(new)) for task_id in planned)
     state.status = MissionStatus.RUNNING
     state.finished_at = 0.0
 
 
-def _divided(state: MissionState, event: TaskDivided, new_task: NewTask) -> None:
+def _divided(state: MissionState, event: TaskDivided, new_tasks: NewTasks) -> None:
     task = _task(state, event.task_id)
     parts = tuple(part.id for part in event.parts)
     if state.plan is None or state.status is not MissionStatus.RUNNING:
         raise _illegal(state, f"changed: {task.id} divided")
-    if task.state is not TaskState.PENDING or task.attempt:
+    if task.state is not PENDING or task.attempt:
         raise _illegal_task(task, "divided")
     if not parts or len(set(parts)) < len(parts) or any(part in state.tasks for part in parts):
         raise _illegal_task(task, f"divided into {', '.join(parts) or 'nothing'}")
@@ -200,8 +209,7 @@ def _divided(state: MissionState, event: TaskDivided, new_task: NewTask) -> None
         else:
             tasks.append(known)
     state.plan = structs.replace(state.plan, tasks=tuple(tasks))
-    for part in event.parts:
-        state.tasks[part.id] = new_task(part.id, part.title, part.state)
+    state.tasks.update(zip(parts, new_tasks(event.parts), strict=True))
 
 
 def _started(state: MissionState, event: TaskStarted) -> None:
@@ -210,7 +218,7 @@ def _started(state: MissionState, event: TaskStarted) -> None:
         raise _illegal(state, f"{task.id} started")
     if event.attempt <= task.attempt:
         raise _illegal_task(task, f"attempt {event.attempt} started")
-    move(task, TaskState.RUNNING, event.at)
+    move(task, RUNNING, event.at)
     task.attempt = event.attempt
     task.receipt = None
     task.reason = ""
@@ -219,14 +227,14 @@ def _started(state: MissionState, event: TaskStarted) -> None:
 
 def _intended(state: MissionState, event: EditsIntended) -> None:
     task = _task(state, event.task_id)
-    if task.state is not TaskState.RUNNING:
+    if task.state is not RUNNING:
         raise _illegal_task(task, "edits intended")
     task.intended = event.changes
 
 
 def _applied(state: MissionState, event: EditsApplied) -> None:
     task = _task(state, event.task_id)
-    if task.state is not TaskState.RUNNING:
+    if task.state is not RUNNING:
         raise _illegal_task(task, "edits applied")
     if event.changes != task.intended:
         raise _illegal_task(task, "edits applied that were not intended")
@@ -247,7 +255,7 @@ def _edits_reverted(state: MissionState, event: EditsReverted) -> None:
 
 def _reviewed(state: MissionState, event: TaskReviewed) -> None:
     task = _task(state, event.task_id)
-    if task.state is not TaskState.RUNNING:
+    if task.state is not RUNNING:
         raise _illegal_task(task, "reviewed")
     task.receipt = event.receipt
 
@@ -255,9 +263,9 @@ def _reviewed(state: MissionState, event: TaskReviewed) -> None:
 def _finished(state: MissionState, event: TaskFinished) -> None:
     task = _task(state, event.task_id)
     after = event.state
-    if after is TaskState.DONE and task.receipt is not None and not task.receipt.passed:
+    if after is DONE and task.receipt is not None and not task.receipt.passed:
         raise _illegal_task(task, "finished as done although its review failed")
-    if after not in (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED):
+    if after not in ENDED:
         raise _illegal_task(task, f"finished as {after}")
     move(task, after, event.at)
     task.reason = event.reason
@@ -279,7 +287,7 @@ def _mission_finished(state: MissionState, event: MissionFinished) -> None:
         raise _illegal(state, f"finished as {event.status}")
     if event.status is MissionStatus.DONE and not state.dry_run:
         for task in state.tasks.values():
-            if task.state is not TaskState.DONE:
+            if task.state is not DONE:
                 raise _illegal(state, f"finished as done while {task.id} is {task.state}")
     state.status = event.status
     state.reason = event.reason

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_core.mission.task_store import TaskStatus
+from orchestrator_core.mission.task_store import PENDING, TaskStatus, new_records
 from orchestrator_core.primitives.object_pool import ObjectPool, PoolCounts
-from orchestrator_core.records import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from orchestrator_core.records import Task
 
 SIZE = 200
 PREWARM = 50
@@ -30,15 +31,16 @@ class TaskPool:
             else None
         )
 
-    def new(self, task_id: str, title: str, state: TaskState) -> TaskStatus:
-        """The record of a task of which nothing has happened yet."""
+    def new(self, tasks: Sequence[Task]) -> list[TaskStatus]:
+        """The records of tasks of which nothing has happened yet."""
         if self._pool is None:
-            return TaskStatus(task_id, title, state)
-        status = self._pool.acquire()
-        status.id = task_id
-        status.title = title
-        status.state = state
-        return status
+            return new_records(tasks)
+        records = self._pool.acquire_all(len(tasks))
+        for record, task in zip(records, tasks, strict=True):
+            record.id = task.id
+            record.title = task.title
+            record.state = task.state
+        return records
 
     def take_back(self, records: Sequence[TaskStatus]) -> None:
         """Take records back that nobody uses any more."""
@@ -53,7 +55,7 @@ class TaskPool:
 def _reset(status: TaskStatus) -> None:
     status.id = ""
     status.title = ""
-    status.state = TaskState.PENDING
+    status.state = PENDING
     status.attempt = 0
     status.intended = ()
     status.applied = ()

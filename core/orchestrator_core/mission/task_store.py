@@ -17,23 +17,28 @@ from orchestrator_core.records import FileChange, Receipt, TaskState
 
 if TYPE_CHECKING:
     from _collections_abc import dict_values
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator_core.records import Task
 
 ARCHIVE_AFTER_S = 30 * 60
 """How long a task that has ended is kept at hand."""
 
-_ENDED = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED})
+PENDING, RUNNING, DONE, FAILED, CANCELLED = TaskState
+"""Each by a name of its own: before Python 3.12 a class of enums is slow to look them up."""
+
+ENDED = frozenset({DONE, FAILED, CANCELLED})
 
 TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
-    TaskState.PENDING: frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED}),
-    TaskState.RUNNING: frozenset({TaskState.RUNNING, *_ENDED}),
-    TaskState.DONE: frozenset(),
-    TaskState.FAILED: frozenset({TaskState.RUNNING}),
-    TaskState.CANCELLED: frozenset({TaskState.RUNNING}),
+    PENDING: frozenset({RUNNING, FAILED, CANCELLED}),
+    RUNNING: frozenset({RUNNING, *ENDED}),
+    DONE: frozenset(),
+    FAILED: frozenset({RUNNING}),
+    CANCELLED: frozenset({RUNNING}),
 }
 """The states that may follow each. Running again is a new attempt; see :func:`move` for done."""
 
-_AFTER_REVERTED = frozenset({TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED})
+_AFTER_REVERTED = frozenset({RUNNING, FAILED, CANCELLED})
 
 
 class TaskStatus(Struct):
@@ -50,7 +55,7 @@ class TaskStatus(Struct):
 
     id: str
     title: str = ""
-    state: TaskState = TaskState.PENDING
+    state: TaskState = PENDING
     attempt: int = 0
     intended: tuple[FileChange, ...] = ()
     applied: tuple[FileChange, ...] = ()
@@ -60,6 +65,11 @@ class TaskStatus(Struct):
     notes: tuple[str, ...] = ()
     started_at: float = 0.0
     finished_at: float = 0.0
+
+
+def new_records(tasks: Sequence[Task]) -> list[TaskStatus]:
+    """The records of tasks of which nothing has happened yet."""
+    return [TaskStatus(task.id, task.title, task.state) for task in tasks]
 
 
 def move(task: TaskStatus, state: TaskState, at: float) -> None:
@@ -76,15 +86,15 @@ def move(task: TaskStatus, state: TaskState, at: float) -> None:
         IllegalTransition: its state does not allow it.
     """
     legal = TRANSITIONS[task.state]
-    if task.state is TaskState.DONE and task.reverted:
+    if task.state is DONE and task.reverted:
         legal = _AFTER_REVERTED
     if state not in legal:
-        what = "started" if state is TaskState.RUNNING else f"finished as {state}"
+        what = "started" if state is RUNNING else f"finished as {state}"
         raise IllegalTransition(
             f"task {task.id} is {task.state} (attempt {task.attempt}) and cannot be {what}"
         )
     task.state = state
-    if state is TaskState.RUNNING:
+    if state is RUNNING:
         task.started_at, task.finished_at = at, 0.0
     else:
         task.finished_at = at
@@ -143,7 +153,7 @@ class TaskStore(dict[str, TaskStatus]):
         while self._ended and self._ended[0][0] <= now - ARCHIVE_AFTER_S:
             finished_at, task_id = self._ended.popleft()
             task = super().get(task_id)
-            if task is not None and task.state in _ENDED and task.finished_at == finished_at:
+            if task is not None and task.state in ENDED and task.finished_at == finished_at:
                 self._archived[task_id] = _pack(super().pop(task_id))
                 let_go(task)
 

@@ -124,20 +124,35 @@ class ObjectPool(Generic[T]):
         Raises:
             PooledObjectMisuse: in debug mode, somebody changed it while it was in the pool.
         """
+        return self.acquire_all(1)[0]
+
+    def acquire_all(self, count: int) -> list[T]:
+        """Take several objects at once.
+
+        Raises:
+            PooledObjectMisuse: in debug mode, somebody changed one while it was in the pool.
+        """
         with self._lock:
-            if self._idle:
-                item = self._idle.pop()
-                if self._watch is not None:
-                    self._watch.taken(item)
-                self._acquired += 1
-                return item
-        item = self._make()
-        with self._lock:
-            self._acquired += 1
-            self._missed += 1
+            rest = max(0, len(self._idle) - count)
+            items = self._idle[rest:]
             if self._watch is not None:
-                self._watch.made(item)
-        return item
+                self._watch.taken(items)
+            del self._idle[rest:]
+            self._acquired += len(items)
+        missing = count - len(items)
+        if missing:
+            try:
+                made = [self._make() for _ in range(missing)]
+            except BaseException:
+                self.release_all(items)
+                raise
+            with self._lock:
+                self._acquired += missing
+                self._missed += missing
+                if self._watch is not None:
+                    self._watch.made(made)
+            items += made
+        return items
 
     def release(self, item: T) -> None:
         """Give an object back; it must not be used any more.
@@ -195,15 +210,18 @@ class _Watch(Generic[T]):
         self._looked: dict[int, T] = {}
         self.kept(idle)
 
-    def made(self, item: T) -> None:
-        self._in_use[id(item)] = item
+    def made(self, items: Sequence[T]) -> None:
+        self._in_use |= {id(item): item for item in items}
 
-    def taken(self, item: T) -> None:
-        if self._looked.pop(id(item)) != item:
-            raise PooledObjectMisuse(
-                f"a pooled {type(item).__name__} was changed after it had been released: {item!r}"
-            )
-        self._in_use[id(item)] = item
+    def taken(self, items: Sequence[T]) -> None:
+        for item in items:
+            if self._looked[id(item)] != item:
+                raise PooledObjectMisuse(
+                    f"a pooled {type(item).__name__} was changed after its release: {item!r}"
+                )
+        for item in items:
+            del self._looked[id(item)]
+        self.made(items)
 
     def giving_back(self, items: Sequence[T]) -> None:
         ids = {id(item) for item in items}

@@ -33,8 +33,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(names=st.lists(st.text("ab", min_size=1), max_size=30))
     def plan(self, names: list[str]) -> None:
-        for name in names:
-            record = self.subject.new(name, name * 2, TaskState.DONE)
+        tasks = [Task(name, name * 2, state=TaskState.DONE) for name in names]
+        for name, record in zip(names, self.subject.new(tasks), strict=True):
             assert record == TaskStatus(name, name * 2, TaskState.DONE)
             record.receipt, record.notes, record.attempt = Receipt(name, True, ()), (name,), 3
             record.reason, record.reverted, record.finished_at = name, True, 1.0
@@ -66,7 +66,7 @@ def test_records_wait_from_the_start() -> None:
 
 def test_nothing_is_pooled_when_switched_off() -> None:
     pools = Pools.of(pooling=False)
-    pools.tasks.take_back([pools.tasks.new("T1", "", TaskState.PENDING)])
+    pools.tasks.take_back(pools.tasks.new([Task("T1", "")]))
     pools.strings.intern("T1")
     with pools.buffers.lease(1024):
         pass
@@ -139,7 +139,7 @@ def test_threads_hammering_the_pool_lose_nothing() -> None:
         barrier.wait()
         for number in range(rounds):
             names = [f"{me}-{number}-{n}" for n in range(20)]
-            records = [pool.new(name, name, TaskState.RUNNING) for name in names]
+            records = pool.new([Task(name, name) for name in names])
             wrong.extend(r.title for r, n in zip(records, names, strict=True) if r.id != n)
             pool.take_back(records)
 

@@ -55,6 +55,17 @@ class PoolMachine(RuleBasedStateMachine):
         self.idle = max(0, self.idle - 1)
         self.acquired += 1
 
+    @rule(count=st.integers(0, SIZE + 1))
+    def acquire_all(self, count: int) -> None:
+        boxes = self.subject.acquire_all(count)
+        assert len({id(box) for box in [*self.out, *boxes]}) == len(self.out) + count
+        assert all(box.content == [] for box in boxes)
+        for box in boxes:
+            box.content.append(count)
+        self.out += boxes
+        self.idle = max(0, self.idle - count)
+        self.acquired += count
+
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
@@ -124,6 +135,15 @@ def test_use_of_a_pooled_object_after_its_release_is_found() -> None:
 
     with pytest.raises(PooledObjectMisuse, match="changed after"):
         pool.acquire()
+
+
+def test_what_was_taken_goes_back_when_no_more_can_be_made() -> None:
+    made = iter([Box()])
+    pool = ObjectPool(lambda: next(made), Box.empty, size=SIZE, prewarm=1, debug=True)
+
+    with pytest.raises(StopIteration):
+        pool.acquire_all(2)
+    assert (pool.stats().idle, pool.stats().in_use) == (1, 0)
 
 
 def test_foreign_object_is_refused() -> None:
