@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.group_writer import GroupWriter
     from orchestrator_core.mission.task_store import TaskStatus
 
 QUICK = "--quick" in sys.argv
@@ -120,9 +119,11 @@ class PlainStore:
     """Missions of plain records: each task has a future whose callback knows the task."""
 
     def __init__(
-        self, writer: GroupWriter, encode: Callable[[object], bytes], *, break_cycles: bool
+        self, journal: Journal, encode: Callable[[object], bytes], *, break_cycles: bool
     ) -> None:
-        self._writer = writer
+        assert journal._writer is not None
+        self._writer = journal._writer
+        self._order = journal._order
         self._encode = encode
         self._break_cycles = break_cycles
         self._sequence = 0
@@ -179,7 +180,9 @@ class PlainStore:
     def _emit(self, kind: str, mission: str, data: dict[str, Any]) -> Future[None]:
         self._sequence += 1
         event = PlainEvent(kind, mission, self._sequence, time.time(), data)
-        return self._writer.add((mission, self._sequence, kind, self._encode(event)))
+        body = msgspec.Raw(self._encode(event))
+        with self._order:
+            return self._writer.add(mission, self._sequence, kind, body)
 
 
 class OwnStore:
@@ -188,7 +191,7 @@ class OwnStore:
     def __init__(self, journal: Journal, pools: Pools) -> None:
         self._journal = journal
         self._pools = pools
-        self._records: list[TaskStatus] = []
+        self._records: dict[int, TaskStatus] = {}
         self.kept: deque[tuple[TaskReport, ...]] = deque(maxlen=KEPT // LIVE)
 
     def mission(self, number: int) -> None:
@@ -206,9 +209,9 @@ class OwnStore:
             self._carry_out(emit, state.mission_id, task.id, future, number * LIVE + n)
         emit(MissionFinished(mission_id=state.mission_id, status=MissionStatus.DONE)).result()
         self.kept.append(task_reports(state, events))
-        self._pools.tasks.take_back(self._records)
+        self._pools.tasks.take_back(list(self._records.values()))
         state.tasks = TaskStore()
-        self._records = []
+        self._records = {}
 
     def _start(
         self, emit: Callable[[AnyEvent], object], mission: str, task: str
@@ -244,14 +247,14 @@ class OwnStore:
         """As ``Commander`` does it."""
         event = msgspec.structs.replace(event, sequence=len(events) + 1, at=time.time())
         events.append(event)
-        fold(state, event, self._new_task)
+        fold(state, event, self._new_tasks)
         return self._journal.append(event)
 
-    def _new_task(self, task_id: str, title: str, state: TaskState) -> TaskStatus:
+    def _new_tasks(self, tasks: Sequence[Task]) -> list[TaskStatus]:
         """As ``Mission`` does it."""
-        record = self._pools.tasks.new(task_id, title, state)
-        self._records.append(record)
-        return record
+        records = self._pools.tasks.new(tasks)
+        self._records.update((id(record), record) for record in records)
+        return records
 
 
 def lifecycles(make: Callable[[Journal], PlainStore | OwnStore]) -> dict[str, float]:
@@ -280,12 +283,7 @@ def _collections() -> int:
 
 
 def _plain(encode: Callable[[object], bytes], *, break_cycles: bool) -> dict[str, float]:
-    def make(journal: Journal) -> PlainStore:
-        writer = journal._writer
-        assert writer is not None
-        return PlainStore(writer, encode, break_cycles=break_cycles)
-
-    return lifecycles(make)
+    return lifecycles(lambda journal: PlainStore(journal, encode, break_cycles=break_cycles))
 
 
 def _own(*, pooling: bool) -> dict[str, float]:
@@ -326,8 +324,10 @@ def pieces() -> dict[str, float]:
     rounds = 20_000
     pools, off = Pools.of(pooling=True), Pools.of(pooling=False)
 
+    planned = [Task(f"T{n}", f"task {n}") for n in range(LIVE)]
+
     def records(pool: Pools) -> None:
-        pool.tasks.take_back([pool.tasks.new("T", "t", TaskState.PENDING) for _ in range(LIVE)])
+        pool.tasks.take_back(pool.tasks.new(planned))
 
     def buffer(pool: Pools) -> None:
         with pool.buffers.lease(64 * 1024):

@@ -1,9 +1,10 @@
-"""Group commit: many threads add rows, one thread writes them to SQLite in groups.
+"""Group commit: many threads add events, one thread writes them to SQLite in groups.
 
 What has gathered while one group went to the disk is the next group. A group is one transaction
 and one sync of the disk, however many events it has: under load the sync's cost is shared, and an
 idle writer writes a single event at once. Neighbouring events of one mission share a row, too,
-which takes a fraction of the time and of the space that a row each would.
+which takes a fraction of the time and of the space that a row each would. Each is encoded
+into its row: nothing is made for an event alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sqlite3
 import threading
 import time
 import zlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from orchestrator_core.errors import JournalError
 from orchestrator_core.mission.journal_file import MILESTONES, SEVERAL, translated
@@ -28,11 +31,41 @@ _ATTEMPTS = 3
 _RETRY_S = 0.05
 _COMPRESS_BYTES = 2048
 _COMPRESS_LEVEL = 3  # a third of the usual level's time, for a few percent more bytes
-_ROW_EVENTS = 128
+_ROW_BYTES = 64 * 1024
+
+_encode_into = msgspec.json.Encoder().encode_into
 
 
-Row: TypeAlias = tuple[str, int, str, bytes]
-"""An event as a row: its mission, its sequence, its kind, and its JSON."""
+class Row:
+    """Neighbouring events of one mission, which share a row of the table.
+
+    Attributes:
+        mission: whose they are.
+        sequence: of the last one.
+        kind: of the first one.
+        events: how many they are.
+        body: their JSON, each with a comma behind it.
+    """
+
+    __slots__ = ("body", "events", "kind", "mission", "sequence")
+
+    def __init__(self, mission: str, kind: str) -> None:
+        self.mission = mission
+        self.sequence = 0
+        self.kind = kind
+        self.events = 0
+        self.body = bytearray(b"[")
+
+    def values(self) -> tuple[str, int, str, bytes | bytearray]:
+        """What the table keeps. Nothing can be added any more."""
+        body = self.body
+        body[-1:] = b"]"
+        return (
+            self.mission,
+            self.sequence,
+            self.kind if self.events == 1 else SEVERAL,
+            zlib.compress(body, _COMPRESS_LEVEL) if len(body) > _COMPRESS_BYTES else body,
+        )
 
 
 class Saved(Future[None]):
@@ -44,43 +77,65 @@ class Saved(Future[None]):
 
 
 class GroupWriter:
-    """Writes rows from its own thread until it is closed. Safe from any thread.
+    """Writes events from its own thread until it is closed. Safe from any thread.
 
     Args:
+        order: held by whoever adds an event: it settles which comes first.
         database: where the rows go.
         database_lock: held while the database is used.
         file: what messages call the database.
     """
 
     def __init__(
-        self, database: sqlite3.Connection, database_lock: threading.Lock, file: Path
+        self,
+        order: threading.Lock,
+        database: sqlite3.Connection,
+        database_lock: threading.Lock,
+        file: Path,
     ) -> None:
+        self._order = order
         self._database = database
         self._database_lock = database_lock
         self._file = file
-        self._lock = threading.Lock()  # taken by itself: a condition's way in is twice as long
-        self._changed = threading.Condition(self._lock)
+        self._changed = threading.Condition(order)
+        self._encoded = bytearray()  # room for one event: cheaper than bytes for each
         self._rows: list[Row] = []
+        self._open: Row | None = None  # the last of them, if it takes more
         self._gathering = Saved()
         self._writing: Saved | None = None
-        self._stuck = False
+        self._asleep = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def add(self, row: Row) -> Saved:
-        """Put a row behind all others.
+    def add(self, mission: str, sequence: int, kind: str, event: object) -> Saved:
+        """Put an event behind all others; the caller holds ``order``.
 
         Returns:
             Done when it is safe on disk; ends with ``JournalError`` when it could not be written.
             It is then tried again, in its place, with the next ``add`` or ``flush``.
+
+        Raises:
+            UnicodeEncodeError, msgspec.MsgspecError: it cannot be JSON, and was not added.
         """
-        with self._lock:
+        encoded = self._encoded
+        _encode_into(event, encoded)
+        row = self._open
+        alone = kind in MILESTONES
+        if row is None or alone or row.mission != mission:
+            row = Row(mission, kind)
             self._rows.append(row)
-            if len(self._rows) == 1 or self._stuck:
-                self._stuck = False
-                self._changed.notify()
-            return self._gathering
+            self._open = None if alone else row
+            if self._asleep:
+                self._wake()
+        row.sequence = sequence
+        row.events += 1
+        body = row.body
+        body += encoded
+        body += b","
+        if len(body) > _ROW_BYTES:
+            self._open = None
+        return self._gathering
 
     def flush(self, timeout_s: float | None) -> None:
         """Wait until all rows added before are safe on disk.
@@ -89,10 +144,9 @@ class GroupWriter:
             JournalError: they could not be written.
             TimeoutError: not within ``timeout_s``.
         """
-        with self._lock:
+        with self._order:
             if self._rows:
-                self._stuck = False
-                self._changed.notify()
+                self._wake()
                 saved = self._gathering
             else:
                 saved = self._writing
@@ -100,29 +154,35 @@ class GroupWriter:
             saved.result(timeout_s)
 
     def close(self) -> int:
-        """Write what is left and end the thread; answers how many rows could not be written."""
-        with self._lock:
+        """Write what is left and end the thread; answers how many events could not be written."""
+        with self._order:
             self._closing = True
-            self._changed.notify()
+            self._wake()
         self._thread.join()
-        return len(self._rows)
+        return sum(row.events for row in self._rows)
+
+    def _wake(self) -> None:
+        self._asleep = False
+        self._changed.notify()
 
     def _run(self) -> None:
+        stuck = False
         while True:
-            with self._lock:
-                while (not self._rows or self._stuck) and not self._closing:
+            with self._order:
+                self._asleep = (stuck or not self._rows) and not self._closing
+                while self._asleep:
                     self._changed.wait()
                 if not self._rows:
                     return
-                rows, self._rows = self._rows, []
+                rows, self._rows, self._open = self._rows, [], None
                 saved, self._gathering = self._gathering, Saved()
                 self._writing = saved
             error = self._write(rows)
-            with self._lock:
+            with self._order:
                 self._writing = None
+                # Whoever added a row meanwhile waits for it: try again with that one.
+                stuck = error is not None and not self._rows
                 if error is not None:
-                    # Whoever added a row meanwhile waits for it: try again with that one.
-                    self._stuck = not self._rows
                     # They keep their place: a journal with a gap could not be replayed.
                     self._rows[:0] = rows
                 closing = self._closing
@@ -153,34 +213,14 @@ class GroupWriter:
 
 
 def _insert(database: sqlite3.Connection, rows: list[Row]) -> None:
+    values = [row.values() for row in rows]
     database.execute("BEGIN IMMEDIATE")
     try:
         database.executemany(
-            "INSERT INTO events (mission, sequence, kind, body) VALUES (?, ?, ?, ?)", _shared(rows)
+            "INSERT INTO events (mission, sequence, kind, body) VALUES (?, ?, ?, ?)", values
         )
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
-
-
-def _shared(rows: list[Row]) -> list[Row]:
-    """The rows with neighbours of one mission made into one; what is looked for by its kind stays."""
-    shared: list[Row] = []
-    start = 0
-    while start < len(rows):
-        mission, sequence, kind, body = rows[start]
-        end = start + 1
-        if kind not in MILESTONES:
-            last = min(len(rows), start + _ROW_EVENTS)
-            while end < last and rows[end][0] == mission and rows[end][2] not in MILESTONES:
-                end += 1
-        if end - start > 1:
-            sequence, kind = rows[end - 1][1], SEVERAL
-            body = b"[%b]" % b",".join([row[3] for row in rows[start:end]])
-        if len(body) > _COMPRESS_BYTES:
-            body = zlib.compress(body, _COMPRESS_LEVEL)
-        shared.append((mission, sequence, kind, body))
-        start = end
-    return shared

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(AnyEvent).decode
 _decode_several = msgspec.json.Decoder(list[AnyEvent]).decode
 
@@ -92,7 +91,7 @@ class Journal:
             self._close()
             raise
         self._sequences = dict(rows)
-        self._writer = GroupWriter(self._database, self._database_lock, self._file)
+        self._writer = GroupWriter(self._order, self._database, self._database_lock, self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -120,23 +119,25 @@ class Journal:
             JournalError: the journal is closed or read-only, or the event has text that is no
                 Unicode.
         """
-        with self._order:
-            if self._closed or self._writer is None:
+        mission, sequence = event.mission_id, event.sequence
+        order = self._order
+        order.acquire()  # half the price of a ``with``
+        try:
+            writer = self._writer
+            if writer is None:
                 why = "closed" if self._closed else "read-only here"
                 raise JournalError(f"the journal {self._file} is {why}: nothing can be added")
-            mission = event.mission_id
-            if not event.sequence or not event.at:
-                event = msgspec.structs.replace(
-                    event,
-                    sequence=event.sequence or self._sequences.get(mission, 0) + 1,
-                    at=event.at or self._clock(),
-                )
-            try:
-                body = _encode(event)
-            except (UnicodeEncodeError, msgspec.MsgspecError) as error:
-                raise JournalError(f"an event cannot be written as JSON: {error}") from error
-            self._sequences[mission] = event.sequence
-            return self._writer.add((mission, event.sequence, _KINDS[type(event)], body))
+            if not sequence or not event.at:
+                sequence = sequence or self._sequences.get(mission, 0) + 1
+                at = event.at or self._clock()
+                event = msgspec.structs.replace(event, sequence=sequence, at=at)
+            saved = writer.add(mission, sequence, _KINDS[type(event)], event)
+            self._sequences[mission] = sequence
+            return saved
+        except (UnicodeEncodeError, msgspec.MsgspecError) as error:
+            raise JournalError(f"an event cannot be written as JSON: {error}") from error
+        finally:
+            order.release()
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was appended before is safe on disk.
@@ -145,8 +146,9 @@ class Journal:
             JournalError: it could not be written.
             TimeoutError: not within ``timeout_s``.
         """
-        if self._writer is not None:
-            self._writer.flush(timeout_s)
+        writer = self._writer
+        if writer is not None:
+            writer.flush(timeout_s)
 
     def events(self, mission_id: str | None = None) -> tuple[AnyEvent, ...]:
         """The events of one mission or of all, in the order they were appended.
@@ -155,7 +157,7 @@ class Journal:
             JournalDamaged: one cannot be read.
             JournalError: the journal cannot be used.
         """
-        self._flush_if_open()
+        self.flush()
         query, values = "SELECT id, body FROM events", ()
         if mission_id is not None:
             query, values = f"{query} WHERE mission = ?", (mission_id,)
@@ -169,7 +171,7 @@ class Journal:
             JournalDamaged: an event cannot be read.
             JournalError: the journal cannot be used.
         """
-        self._flush_if_open()
+        self.flush()
         rows = self._select(
             "SELECT id, body FROM events WHERE kind IN ('accepted', 'done', 'undone') ORDER BY id"
         )
@@ -239,7 +241,7 @@ class Journal:
         Raises:
             JournalError: the journal cannot be used.
         """
-        self._flush_if_open()
+        self.flush()
         ((pages,),) = self._select("PRAGMA page_count") or [(0,)]
         ((page_bytes,),) = self._select("PRAGMA page_size") or [(0,)]
         return pages * page_bytes
@@ -254,7 +256,8 @@ class Journal:
             if self._closed:
                 return
             self._closed = True
-        lost = self._writer.close() if self._writer is not None else 0
+            writer, self._writer = self._writer, None
+        lost = writer.close() if writer is not None else 0
         self._close()
         if lost:
             raise JournalError(f"{lost} events could not be written to {self._file}")
@@ -271,11 +274,6 @@ class Journal:
                 self._database = None
         if self._owner_lock is not None:
             self._owner_lock.release()
-
-    def _flush_if_open(self) -> None:
-        """Have a read see all that was appended before."""
-        if not self._closed:
-            self.flush()
 
     def _select(self, query: str, values: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
         with self._reading:
@@ -294,7 +292,7 @@ class Journal:
     def _change(self, script: str, *forgotten: str) -> None:
         """Drop missions, and run a script to its end: one step of a vacuum gives back one page."""
         with self._database_lock:
-            if self._database is None or self._writer is None:
+            if self._database is None:
                 raise JournalError(f"the journal {self._file} is read-only here, or closed")
             try:
                 for mission in forgotten:

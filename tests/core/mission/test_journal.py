@@ -120,7 +120,7 @@ def test_what_gathers_during_a_write_is_one_group(
     insert = group_writer._insert
 
     def slow(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
-        groups.append(len(rows))
+        groups.append(sum(row.events for row in rows))
         writing.set()
         go_on.wait(30)
         insert(database, rows)
@@ -169,7 +169,7 @@ async def test_an_event_can_be_awaited_and_a_cancelled_wait_disturbs_no_other(
 def test_neighbours_of_one_mission_share_a_row_and_come_back_in_order(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_writer, "_ROW_EVENTS", 3)
+    monkeypatch.setattr(group_writer, "_ROW_BYTES", 250)  # three events
     missions = "aaaaabbacccc"
     first, go_on = threading.Event(), threading.Event()
     insert = group_writer._insert
