@@ -7,7 +7,6 @@ between threads.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -167,22 +166,6 @@ class PlanDocument(Struct, frozen=True):
         if errors:
             raise PlanError(errors, source)
         return self.plan
-
-
-class LineIndex:
-    """Offsets to lines and columns, both from 1. Read-only after construction."""
-
-    def __init__(self, text: str) -> None:
-        self._starts = [0]
-        position = text.find("\n")
-        while position >= 0:
-            self._starts.append(position + 1)
-            position = text.find("\n", position + 1)
-
-    def place(self, offset: int) -> tuple[int, int]:
-        """Line and column of an offset."""
-        line = bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1] + 1
 
 
 def fold(states: Iterable[TaskState]) -> TaskState:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -265,7 +266,7 @@ def test_every_range_is_exact(text: str):
             if step.marker:
                 assert text[step.marker.at - 1] + text[step.marker.at + 1] == "[]"
             assert text[step.span.start : step.span.end].count("\n") == 0
-    lines = text.split("\n")
+    lines = re.split(r"\r\n|\r|\n", text)  # as editors count them
     for problem in document.problems:
         assert 1 <= problem.line <= len(lines)
         assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
