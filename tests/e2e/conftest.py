@@ -18,46 +18,65 @@ from pygls.protocol import default_converter
 from pytest_lsp import LanguageClient
 from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
 
-from fake_editor import FIXTURES, FakeEditor
+from fake_editor import EDITORS, FIXTURES, FakeEditor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 # A converter learns each type of the protocol at its first use: one is enough for all sessions.
 CONVERTER = default_converter()
+LIKE_ANOTHER = {"neovim-0.10.4", "neovim-0.11.4"}
+"""Editors of whose abilities each is another's, too: edits as Neovim 0.7.2, UTF-8 as Helix."""
+
+every_editor = pytest.mark.parametrize(
+    "editor",
+    [pytest.param(n, marks=pytest.mark.soak) if n in LIKE_ANOTHER else n for n in EDITORS],
+    indirect=True,
+)
+
 SERVE = [sys.executable, "-m", "orchestrator_server.cli", "serve", "--stdio"]
+
+
+def copy_of_shop(folder: Path) -> Path:
+    """A copy of the small workspace in a folder."""
+    root = folder / "shop workspace"
+    shutil.copytree(FIXTURES / "workspaces" / "shop", root)
+    return root
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A copy of the small workspace."""
-    root = tmp_path / "shop workspace"
-    shutil.copytree(FIXTURES / "workspaces" / "shop", root)
-    return root
+    return copy_of_shop(tmp_path)
 
 
 _FOLDERS = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
 
+def environment_in(folder: Path) -> dict[str, str]:
+    """An environment with folders for state, cache and settings in this one."""
+    return {**os.environ, **{name: str(folder / name) for name in _FOLDERS}}
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment whose folders for state, cache and settings are the test's own."""
-    own = {name: str(tmp_path / name) for name in _FOLDERS}
-    return {**os.environ, **own}
+    return environment_in(tmp_path)
+
+
+def tree_of(shop: Path) -> dict[str, bytes]:
+    """The bytes of every file of a workspace but the program's own."""
+    return {
+        str(path.relative_to(shop)): path.read_bytes()
+        for path in sorted(shop.rglob("*"))
+        if path.is_file() and ".opencode" not in path.parts
+    }
 
 
 @pytest.fixture
 def tree(shop: Path) -> Callable[[], dict[str, bytes]]:
     """Answers the bytes of every file of the workspace but the program's own."""
-
-    def read() -> dict[str, bytes]:
-        return {
-            str(path.relative_to(shop)): path.read_bytes()
-            for path in sorted(shop.rglob("*"))
-            if path.is_file() and ".opencode" not in path.parts
-        }
-
-    return read
+    return lambda: tree_of(shop)
 
 
 def initialize_params(name: str, root: Path) -> lsp.InitializeParams:

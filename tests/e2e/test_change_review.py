@@ -10,15 +10,12 @@ import pytest
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
-from e2e.conftest import editor_session
-from fake_editor import EDITORS
+from e2e.conftest import editor_session, every_editor
 from orchestrator_server.edit_preview import annotates
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
     from fake_editor import FakeEditor
-
-every_editor = pytest.mark.parametrize("editor", EDITORS, indirect=True)
 
 FILE = "shop/menu.py"
 TASK = r"replace /old/ -> new in shop"

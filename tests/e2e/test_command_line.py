@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from e2e.conftest import copy_of_shop, environment_in, tree_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -22,17 +24,24 @@ REPLACE = r"replace /\bassertEquals\(/ -> assertEqual( in tests/**/*.py"
 COMMAND = [sys.executable, "-m", "orchestrator_server.cli"]
 
 
+def run(
+    environment: dict[str, str], workspace: str | Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a workspace; answers how it ended."""
+    line = [*COMMAND, *arguments, "--workspace", str(workspace)]
+    return subprocess.run(
+        line, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+
+
 @pytest.fixture
 def command(shop: Path, environment: dict[str, str]) -> Command:
     """Runs the command in the workspace and answers how it ended."""
 
-    def run(*arguments: str, workspace: str | Path = shop) -> subprocess.CompletedProcess[str]:
-        line = [*COMMAND, *arguments, "--workspace", str(workspace)]
-        return subprocess.run(
-            line, env=environment, capture_output=True, text=True, timeout=50, check=False
-        )
+    def in_shop(*arguments: str, workspace: str | Path = shop) -> subprocess.CompletedProcess[str]:
+        return run(environment, workspace, *arguments)
 
-    return run
+    return in_shop
 
 
 def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -229,24 +238,35 @@ def test_doctor_finds_everything(command: Command) -> None:
     assert {"tool server", "ruff", "ty", "workspace", "flags"} <= checks.keys()
 
 
+MIXED = f"{REPLACE} then fix F,I then rename load -> read_all"
+
+
+@pytest.fixture(scope="module")
+def with_all_flags(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, bytes]]:
+    """What a mission changes where no flag is off, and what it leaves."""
+    folder = tmp_path_factory.mktemp("flags")
+    shop = copy_of_shop(folder)
+    report = report_of(run(environment_in(folder), shop, "task", MIXED, "--json"))
+    return report["files_changed"], tree_of(shop)
+
+
 @pytest.mark.parametrize(
     "flag", ["RUST_POOL", "ENABLE_WORK_STEALING", "ADAPTIVE_POLLING", "TASK_POOLING"]
 )
 def test_results_are_the_same_with_a_flag_off(
-    command: Command, tree, environment: dict[str, str], flag: str
+    command: Command,
+    tree,
+    environment: dict[str, str],
+    flag: str,
+    with_all_flags: tuple[list[str], dict[str, bytes]],
 ) -> None:
     before = tree()
-    text = f"{REPLACE} then fix F,I then rename load -> read_all"
-    report = report_of(command("task", text, "--json"))
-    with_flag = tree()
-    command("undo")
-    assert tree() == before
-
     environment[flag] = "false"
-    other = report_of(command("task", text, "--json"))
 
-    assert tree() == with_flag
-    assert other["files_changed"] == report["files_changed"]
+    report = report_of(command("task", MIXED, "--json"))
+
+    assert (report["files_changed"], tree()) == with_all_flags
+    assert tree() != before
 
 
 def family_of(pid: int) -> list[psutil.Process]:

@@ -8,13 +8,11 @@ import pytest
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
-from fake_editor import EDITORS
+from e2e.conftest import every_editor
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
     from fake_editor import FakeEditor
-
-every_editor = pytest.mark.parametrize("editor", EDITORS, indirect=True)
 
 PATH = ".opencode/todo.md"
 PLAN = """# Mission: Modernise 🍕

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from lsprotocol import types as lsp
 
-from fake_editor import EDITORS
+from e2e.conftest import every_editor
 from orchestrator_server.text_document import LineIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fake_editor import FakeEditor
-
-every_editor = pytest.mark.parametrize("editor", EDITORS, indirect=True)
 
 PATH = "shop/prices.py"
 PLAN = ".opencode/todo.md"

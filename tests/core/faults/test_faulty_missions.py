@@ -17,7 +17,7 @@ from core.faults.os_faults import CALLS, environment
 
 SWEEP = Path(__file__).with_name("sweep.py")
 
-STRIDES = {"open": 9, "write": 25, "fsync": 10, "rename": 1, "link": 1, "mkdir": 1, "unlink": 1}
+STRIDES = {"open": 19, "write": 45, "fsync": 17, "rename": 2, "link": 1, "mkdir": 2, "unlink": 3}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD is Linux's")
 
