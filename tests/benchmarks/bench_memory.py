@@ -9,8 +9,11 @@ are kept. Peers, each in a process of its own:
 * ``plain``: the same with the cycle broken when the task is done;
 * ``unpooled`` and ``pooled``: this project with TASK_POOLING off and on.
 
-``same_encoder_*`` are naive and plain again with this project's JSON encoder, which shows how much
-of the difference in time is the encoder's. Memory is resident memory, without a collection first.
+``same_encoder`` is naive again with this project's JSON encoder, which shows how much of the
+difference in time is the encoder's. Memory is resident memory, without a collection first.
+
+A ratio is the median of the rounds' own: the peers of a round run one after the other, and a
+machine that has become slower is so for both.
 """
 
 from __future__ import annotations
@@ -21,240 +24,30 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections import deque
-from concurrent.futures import Future as StdFuture
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
 
 from benchmarks.harness import Figures, answer, arguments, fresh, interleaved
-from orchestrator_core.events import (
-    EditsApplied,
-    EditsIntended,
-    MissionAccepted,
-    MissionFinished,
-    MissionPlanned,
-    TaskFinished,
-    TaskReviewed,
-    TaskStarted,
-)
+from benchmarks.memory_peers import LIVE, OwnStore, PlainStore
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.pools import Pools
-from orchestrator_core.mission.state import MissionState, fold
-from orchestrator_core.mission.task_reports import task_reports
-from orchestrator_core.mission.task_store import TaskStore
 from orchestrator_core.primitives.buffer_pool import BufferPool
-from orchestrator_core.records import (
-    CheckResult,
-    FileChange,
-    MissionStatus,
-    Plan,
-    Receipt,
-    Step,
-    Task,
-    TaskReport,
-    TaskState,
-)
+from orchestrator_core.records import Task
 from orchestrator_core.runtime.collector import settle
 from orchestrator_core.runtime.command import run_command
-from orchestrator_core.runtime.future import Future
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from orchestrator_core.events import AnyEvent
-    from orchestrator_core.mission.task_store import TaskStatus
+    from collections.abc import Callable
 
 QUICK = "--quick" in sys.argv
-LIVE = 200
 TASKS = 4_000 if QUICK else 100_000
 KEPT = 2_000 if QUICK else 20_000
 STREAM_MIB = 4
-
-
-@dataclass
-class PlainTask:
-    """A task as one would write it first: everything in one mutable record."""
-
-    id: str
-    title: str
-    steps: list[dict[str, Any]]
-    depends: list[str] = field(default_factory=list[str])
-    files: list[str] = field(default_factory=list[str])
-    agent: str = "worker"
-    milestone: str = ""
-    group: str = ""
-    state: str = "pending"
-    attempt: int = 0
-    intended: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    applied: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    reverted: bool = False
-    receipt: dict[str, Any] | None = None
-    reason: str = ""
-    notes: list[str] = field(default_factory=list[str])
-    started_at: float = 0.0
-    finished_at: float = 0.0
-    future: StdFuture[str] | None = None
-    callbacks: list[Callable[[StdFuture[str]], None]] = field(
-        default_factory=list["Callable[[StdFuture[str]], None]"]
-    )
-
-
-@dataclass
-class PlainEvent:
-    """A step of a mission; what it carries is in ``data``."""
-
-    kind: str
-    mission_id: str
-    sequence: int
-    at: float
-    data: dict[str, Any]
-
-
-class PlainStore:
-    """Missions of plain records: each task has a future whose callback knows the task."""
-
-    def __init__(
-        self, journal: Journal, encode: Callable[[object], bytes], *, break_cycles: bool
-    ) -> None:
-        assert journal._writer is not None
-        self._writer = journal._writer
-        self._order = journal._order
-        self._encode = encode
-        self._break_cycles = break_cycles
-        self._sequence = 0
-        self.kept: deque[list[PlainTask]] = deque(maxlen=KEPT // LIVE)
-
-    def mission(self, number: int) -> None:
-        """One mission from beginning to end."""
-        mission, self._sequence = f"m{number}", 0
-        tasks = [
-            PlainTask(f"T{n}", f"task {n}", [{"text": f"rename a{n} -> b{n}", "state": "pending"}])
-            for n in range(LIVE)
-        ]
-        self._emit("accepted", mission, {"text": "bench", "mode": "normal"})
-        keys = ("id", "title", "steps", "depends", "files", "agent")
-        plan = [{key: getattr(task, key) for key in keys} for task in tasks]
-        self._emit("planned", mission, {"tasks": plan})
-        for task in tasks:
-            self._start(mission, task)
-        for n, task in enumerate(tasks):
-            self._carry_out(mission, task, number * LIVE + n)
-        self._emit("done", mission, {"status": "done"}).result()
-        self.kept.append(tasks)
-
-    def _start(self, mission: str, task: PlainTask) -> None:
-        task.future = StdFuture()
-        task.callbacks.append(partial(self._finished, mission, task))
-        task.future.add_done_callback(task.callbacks[0])
-        task.state, task.attempt, task.started_at = "running", 1, time.time()
-        self._emit("taskStarted", mission, {"task_id": task.id, "attempt": 1})
-
-    def _carry_out(self, mission: str, task: PlainTask, number: int) -> None:
-        checks = [
-            {"name": name, "status": "passed", "command": "", "duration_s": 0.1 + number}
-            for name in ("syntax", "lint")
-        ]
-        task.receipt = {"task_id": task.id, "passed": True, "checks": checks}
-        self._emit("review", mission, {"task_id": task.id, "receipt": task.receipt})
-        change = {"path": f"src/module_{number}.py", "kind": "modify"}
-        change |= {"before": f"{number:064x}", "after": f"{number + 1:064x}"}
-        task.intended.append(change)
-        self._emit("editsIntended", mission, {"task_id": task.id, "changes": task.intended})
-        task.applied, task.intended = task.intended, []
-        self._emit("editApplied", mission, {"task_id": task.id, "changes": task.applied})
-        assert task.future is not None
-        task.future.set_result("done")
-
-    def _finished(self, mission: str, task: PlainTask, future: StdFuture[str]) -> None:
-        task.state, task.finished_at = future.result(), time.time()
-        self._emit("taskFinished", mission, {"task_id": task.id, "state": task.state})
-        if self._break_cycles:
-            task.future = None
-            task.callbacks.clear()
-
-    def _emit(self, kind: str, mission: str, data: dict[str, Any]) -> Future[None]:
-        self._sequence += 1
-        event = PlainEvent(kind, mission, self._sequence, time.time(), data)
-        body = msgspec.Raw(self._encode(event))
-        with self._order:
-            return self._writer.add(mission, self._sequence, kind, body)
-
-
-class OwnStore:
-    """Missions of this project's records, folded and journalled by its own code."""
-
-    def __init__(self, journal: Journal, pools: Pools) -> None:
-        self._journal = journal
-        self._pools = pools
-        self._records: dict[int, TaskStatus] = {}
-        self.kept: deque[tuple[TaskReport, ...]] = deque(maxlen=KEPT // LIVE)
-
-    def mission(self, number: int) -> None:
-        """One mission from beginning to end."""
-        state = MissionState(f"m{number}")
-        events: list[AnyEvent] = []
-        emit = partial(self._emit, state, events)
-        tasks = tuple(
-            Task(f"T{n}", f"task {n}", (Step(f"rename a{n} -> b{n}"),)) for n in range(LIVE)
-        )
-        emit(MissionAccepted(mission_id=state.mission_id, text="bench"))
-        emit(MissionPlanned(mission_id=state.mission_id, plan=Plan("bench", tasks)))
-        futures = [self._start(emit, state.mission_id, task.id) for task in tasks]
-        for n, (task, future) in enumerate(zip(tasks, futures, strict=True)):
-            self._carry_out(emit, state.mission_id, task.id, future, number * LIVE + n)
-        emit(MissionFinished(mission_id=state.mission_id, status=MissionStatus.DONE)).result()
-        self.kept.append(task_reports(state, events))
-        self._pools.tasks.take_back(list(self._records.values()))
-        state.tasks = TaskStore()
-        self._records = {}
-
-    def _start(
-        self, emit: Callable[[AnyEvent], object], mission: str, task: str
-    ) -> Future[TaskState]:
-        future: Future[TaskState] = Future()
-
-        def finished(done: Future[TaskState]) -> None:
-            emit(TaskFinished(mission_id=mission, task_id=task, state=done.result()))
-
-        future.add_done_callback(finished)
-        emit(TaskStarted(mission_id=mission, task_id=task))
-        return future
-
-    def _carry_out(
-        self,
-        emit: Callable[[AnyEvent], object],
-        mission: str,
-        task: str,
-        future: Future[TaskState],
-        number: int,
-    ) -> None:
-        checks = tuple(
-            CheckResult(name, "passed", duration_s=0.1 + number) for name in ("syntax", "lint")
-        )
-        emit(TaskReviewed(mission_id=mission, task_id=task, receipt=Receipt(task, True, checks)))
-        before, after = f"{number:064x}", f"{number + 1:064x}"
-        changes = (FileChange(f"src/module_{number}.py", "modify", before, after),)
-        emit(EditsIntended(mission_id=mission, task_id=task, changes=changes))
-        emit(EditsApplied(mission_id=mission, task_id=task, changes=changes))
-        future.set_result(TaskState.DONE)
-
-    def _emit(self, state: MissionState, events: list[AnyEvent], event: AnyEvent) -> Future[None]:
-        """As ``Commander`` does it."""
-        event = msgspec.structs.replace(event, sequence=len(events) + 1, at=time.time())
-        events.append(event)
-        fold(state, event, self._new_tasks)
-        return self._journal.append(event)
-
-    def _new_tasks(self, tasks: Sequence[Task]) -> list[TaskStatus]:
-        """As ``Mission`` does it."""
-        records = self._pools.tasks.new(tasks)
-        self._records.update((id(record), record) for record in records)
-        return records
 
 
 def lifecycles(make: Callable[[Journal], PlainStore | OwnStore]) -> dict[str, float]:
@@ -283,13 +76,13 @@ def _collections() -> int:
 
 
 def _plain(encode: Callable[[object], bytes], *, break_cycles: bool) -> dict[str, float]:
-    return lifecycles(lambda journal: PlainStore(journal, encode, break_cycles=break_cycles))
+    return lifecycles(lambda journal: PlainStore(journal, KEPT, encode, break_cycles=break_cycles))
 
 
 def _own(*, pooling: bool) -> dict[str, float]:
     pools = Pools.of(pooling=pooling)
     settle()
-    taken = lifecycles(lambda journal: OwnStore(journal, pools))
+    taken = lifecycles(lambda journal: OwnStore(journal, KEPT, pools))
     counts = pools.tasks.stats()
     assert counts.in_use == 0
     assert counts.released == (TASKS if pooling else 0)
@@ -357,7 +150,7 @@ def decoded(*, sharing: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         folder_path = Path(folder, ".opencode")
         with Journal(folder_path, strings=pools.strings) as journal:
-            store = OwnStore(journal, pools)
+            store = OwnStore(journal, KEPT, pools)
             for number in range(KEPT // LIVE):
                 store.mission(number)
             store.kept.clear()
@@ -372,12 +165,11 @@ def decoded(*, sharing: bool) -> dict[str, float]:
 
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, float]]] = {
-    "naive": lambda: _plain(_standard_json, break_cycles=False),
     "plain": lambda: _plain(_standard_json, break_cycles=True),
-    "unpooled": lambda: _own(pooling=False),
+    "naive": lambda: _plain(_standard_json, break_cycles=False),
     "pooled": lambda: _own(pooling=True),
-    "same_encoder_naive": lambda: _plain(msgspec.json.encode, break_cycles=False),
-    "same_encoder_plain": lambda: _plain(msgspec.json.encode, break_cycles=True),
+    "unpooled": lambda: _own(pooling=False),
+    "same_encoder": lambda: _plain(msgspec.json.encode, break_cycles=False),
 }
 ONCE: dict[str, Callable[[], dict[str, float]]] = {
     "stream": stream,
@@ -394,20 +186,17 @@ def main() -> None:
         answer((MEASUREMENTS | ONCE)[options.measure]())
         return
     quick = ["--quick"] if options.quick else []
-    taken = interleaved(__file__, MEASUREMENTS, options.rounds or (1 if QUICK else 3), *quick)
+    taken = interleaved(__file__, MEASUREMENTS, options.rounds or (1 if QUICK else 5), *quick)
     taken |= {name: [fresh(__file__, "--measure", name, *quick)] for name in ONCE}
     report(taken, as_json=options.json)
 
 
 def report(taken: dict[str, list[dict[str, float]]], *, as_json: bool) -> None:
-    """The figures, of medians."""
+    """The figures: medians, and medians of the rounds' ratios."""
 
-    def median(name: str, what: str) -> float:
-        values: Sequence[float] = sorted(one[what] for one in taken[name])
-        return values[len(values) // 2]
-
-    def ratio(what: str, over: str, base: str = "pooled") -> float:
-        return median(base, what) / median(over, what)
+    def ratio(what: str, over: str) -> float:
+        rounds = zip(taken["pooled"], taken[over], strict=True)
+        return median(ours[what] / theirs[what] for ours, theirs in rounds)
 
     figures = Figures()
     add = figures.add
@@ -417,14 +206,14 @@ def report(taken: dict[str, list[dict[str, float]]], *, as_json: bool) -> None:
     add("memory_vs_plain", ratio("growth_mib", "plain"), "x", "<= 0.4")
     add("time_vs_naive", ratio("us", "naive"), "x", "<= 0.4")
     add("cpu_vs_naive", ratio("cpu_us", "naive"), "x")
-    add("time_vs_same_encoder_naive", ratio("us", "same_encoder_naive"), "x")
+    add("time_vs_same_encoder", ratio("us", "same_encoder"), "x")
     add("pooled_vs_unpooled_time", ratio("us", "unpooled"), "x", "<= 1.05")
     add("pooled_vs_unpooled_cpu", ratio("cpu_us", "unpooled"), "x")
     add("pooled_vs_unpooled_memory", ratio("growth_mib", "unpooled"), "x")
-    add("stream_peak_kib", median("stream", "peak_kib"), "KiB", "<= 256")
+    add("stream_peak_kib", taken["stream"][0]["peak_kib"], "KiB", "<= 256")
     for name, values in taken.items():
         for what in values[0]:
-            add(f"{name}_{what}", median(name, what))
+            add(f"{name}_{what}", median(one[what] for one in values))
     figures.report(as_json=as_json)
 
 
