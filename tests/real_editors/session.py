@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_editors.editors import Editor, Emacs, Helix, Kakoune, Neovim
+from real_editors.emacs import Emacs
+from real_editors.helix import Helix
+from real_editors.kakoune import Kakoune
+from real_editors.neovim import Neovim
 from real_editors.workbench import Workbench, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from real_editors.editor import Editor
 
 PLAN = """\
 # Mission: Tidy the shop

@@ -156,6 +156,11 @@ class Workbench:
         """Type a text."""
         self._tmux("send-keys", "-l", "--", text)
 
+    def enter(self, line: str) -> None:
+        """Type a line and press Enter."""
+        self.type(line)
+        self.keys("Enter")
+
     def screen(self) -> str:
         """What the terminal shows."""
         return self._tmux("capture-pane", "-p")
