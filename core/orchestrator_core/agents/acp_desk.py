@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_core.agents.acp_house import AgentHouse
 from orchestrator_core.agents.acp_place import Place
+from orchestrator_core.agents.acp_rest import leave
 from orchestrator_core.agents.acp_rooms import Rooms, sharing
 from orchestrator_core.agents.acp_talk import AcpTalk
 from orchestrator_core.agents.acp_turn import Turn
@@ -158,6 +159,10 @@ class AcpDesk(RoleDesk):
             await asyncio.sleep(waits.next_s())
         raise AssertionError("the last attempt returns or raises")
 
+    async def leave(self, session: Session) -> None:
+        """A turn has ended; see :func:`~agents.acp_rest.leave`."""
+        await leave(session, self._rooms.others(session), self.pool)
+
     async def close(self) -> None:
         """End the agent, and delete all that it had."""
         await self._rooms.close()
@@ -165,6 +170,7 @@ class AcpDesk(RoleDesk):
     async def _begin(self, house: AgentHouse, session: Session, job: Job) -> AcpTalk:
         rights = await self.pool.submit(self.rights, job)
         texts = await self.pool.submit(_texts, job.draft)
+        session.rest = None
         await house.fill(session.tree, texts, lambda path: rights.readable("read", path))
         await self.pool.submit(session.tree.remember, partial(_may_change, job))
         place = Place(

@@ -74,6 +74,10 @@ class Rooms(Generic[AnyHouse]):
             finally:
                 self._free.append(room)
 
+    def others(self, session: Session) -> list[Session]:
+        """The other sessions of its process."""
+        return [other for _, pool in self._all for other in pool.others(session)]
+
     async def close(self) -> None:
         """End the agent's processes and all their sessions."""
         for _, pool in self._all:

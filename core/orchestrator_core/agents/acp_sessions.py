@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from orchestrator_core.agents.acp_connection import AgentConnection
+    from orchestrator_core.agents.acp_rest import Rest
     from orchestrator_core.agents.acp_worktree import WorkTree
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Session:
         uses: how often it was used.
         spent_usd: what it has cost so far, where the agent tells.
         idle_since_s: when it was last given back.
+        rest: how its copy was left after a turn; None while it is changed.
     """
 
     def __init__(self, connection: AgentConnection, session_id: str, tree: WorkTree) -> None:
@@ -63,6 +65,7 @@ class Session:
         self.uses = 0
         self.spent_usd = 0.0
         self.idle_since_s = 0.0
+        self.rest: Rest | None = None
 
 
 class SessionPool:
@@ -107,6 +110,15 @@ class SessionPool:
     def connection(self) -> AgentConnection | None:
         """The agent that runs; None if there is none."""
         return self._connection
+
+    def others(self, session: Session) -> list[Session]:
+        """The other sessions of its process, at work or not."""
+        idle = [one for sessions in self._idle.values() for one in sessions]
+        return [
+            one
+            for one in (*self._busy, *idle)
+            if one is not session and one.connection is session.connection
+        ]
 
     @asynccontextmanager
     async def session(self, role: str) -> AsyncGenerator[Session]:

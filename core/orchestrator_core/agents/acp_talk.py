@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orchestrator_core.agents.acp_draft import bring_in
+from orchestrator_core.agents.acp_rest import require_as_left
 from orchestrator_core.agents.acp_turn import Turn
 from orchestrator_core.agents.chat import CHARACTERS_A_TOKEN
 from orchestrator_core.agents.role_talk import require_done
@@ -81,7 +82,10 @@ class AcpTalk:
                 lambda cost_usd: desk.covers(self._budget, cost_usd - self._session.spent_usd),
             )
             self._place.turn = turn
+            await require_as_left(self._session, desk.pool)
+            self._session.rest = None
             stop = await self._turn(self._opening + text, turn)
+            await desk.leave(self._session)
             self._opening = ""
             if stop == "refusal":
                 raise AgentError(f"{desk.who} refused the task: {turn.text.strip() or 'no reason'}")
@@ -104,6 +108,7 @@ class AcpTalk:
             changes = await desk.pool.submit(tree.changes, listed)
             problems = await self._problems(changes)
             if not problems:
+                await require_as_left(self._session, desk.pool)
                 notes = await desk.pool.submit(bring_in, self._job.draft, tree, changes)
                 name = self._session.connection.capabilities.name
                 worked = f"{name} worked on a copy, {await desk.in_force(self._house)}"

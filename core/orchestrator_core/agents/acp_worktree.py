@@ -33,7 +33,7 @@ REMEMBERED_BYTES = 16 * 2**20
 _GIT = ".git"
 
 
-class _Copied(Struct, frozen=True):
+class Copied(Struct, frozen=True):
     """A file as it was copied.
 
     Attributes:
@@ -74,10 +74,15 @@ class WorkTree:
         path.mkdir(parents=True)
         self.path = path
         self._real = os.path.realpath(path)
-        self._base: dict[str, _Copied] = {}
+        self._base: dict[str, Copied] = {}
         self._links: set[str] = set()
         self._remembered: dict[str, bytes] = {}
         self._abandoned = False
+
+    @property
+    def copied(self) -> Mapping[str, Copied]:
+        """The files as they were copied, by their paths."""
+        return self._base
 
     def abandon(self) -> None:
         """Have a :meth:`fill` that is under way end soon, as failed. From any thread."""
@@ -106,7 +111,7 @@ class WorkTree:
         wanted = {path for path in files if path not in texts and whole.holds(path)}
         given = {path: data for path, data in texts.items() if data is not None}
         self._clear(wanted | given.keys())
-        base: dict[str, _Copied] = {}
+        base: dict[str, Copied] = {}
         for path in wanted:
             if self._abandoned:
                 raise OSError(f"{self.path} is no longer wanted")
@@ -203,7 +208,7 @@ class WorkTree:
         """Whether a file lies in the copy itself, and is not reached through a link."""
         return os.path.realpath(self.path / path) == os.path.join(self._real, path)  # noqa: PTH118
 
-    def _is_same(self, path: str, known: _Copied) -> bool:
+    def _is_same(self, path: str, known: Copied) -> bool:
         return known.sha256 != "" and sha256(self.read(path)[0]) == known.sha256
 
     def _clear(self, wanted: set[str]) -> None:
@@ -223,7 +228,7 @@ class WorkTree:
                 elif not any(entry.iterdir()):
                     entry.rmdir()
 
-    def _copy(self, root: Path, path: str) -> _Copied | None:
+    def _copy(self, root: Path, path: str) -> Copied | None:
         """Copy one file, unless it is there already; None if it is none, or gone by now."""
         source = root / path
         status = lstat(source)
@@ -237,7 +242,7 @@ class WorkTree:
             if status.st_size > MAX_FILE_BYTES:
                 target = self._place(path)
                 shutil.copyfile(source, target)
-                return _Copied("", seen, signature_of(target.stat()), mode)
+                return Copied("", seen, signature_of(target.stat()), mode)
             data = source.read_bytes()
         except (FileNotFoundError, PermissionError):
             return None
@@ -245,14 +250,14 @@ class WorkTree:
 
     def _write(
         self, path: str, data: bytes, mode: int | None, source: Signature | None = None
-    ) -> _Copied:
+    ) -> Copied:
         with os.fdopen(self._create(path), "wb") as file:
             file.write(data)
             file.flush()
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
             status = os.fstat(file.fileno())
-        return _Copied(sha256(data), source, signature_of(status), stat.S_IMODE(status.st_mode))
+        return Copied(sha256(data), source, signature_of(status), stat.S_IMODE(status.st_mode))
 
     def _create(self, path: str) -> int:
         """Open a new file in place of what is there, be that a link; answers its descriptor."""
