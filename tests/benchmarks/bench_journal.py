@@ -30,9 +30,9 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.journal_file import open_for_writing
-from orchestrator_core.mission.state import replay
 from orchestrator_core.records import CheckResult, FileChange, Plan, Receipt, Task, TaskState
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
-from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.fold import fold
+from orchestrator_core.mission.state import MissionState
 from orchestrator_core.mission.task_reports import task_reports
 from orchestrator_core.mission.task_store import TaskStore
 from orchestrator_core.records import (

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import replay
 from server.real_server import RealServer, wait_until
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import replay
 from scripted_backend import orchestrator
 from soak.mission_child import work
 

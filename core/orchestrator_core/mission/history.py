@@ -14,8 +14,9 @@ from orchestrator_core.events import (
     MissionUndone,
     TaskDivided,
 )
+from orchestrator_core.mission.fold import fold, replay
 from orchestrator_core.mission.standing import standing_edits
-from orchestrator_core.mission.state import MissionState, fold, replay
+from orchestrator_core.mission.state import MissionState
 from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.records import MissionStatus, TaskReport
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.fold import fold
+from orchestrator_core.mission.state import MissionState
 from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.mission.task_store import TaskStore
 from orchestrator_core.records import MissionReport, MissionStatus, Task, TaskState

@@ -11,8 +11,8 @@ import pytest
 from orchestrator_core.config import ModelSettings, Settings
 from orchestrator_core.errors import RequestError
 from orchestrator_core.events import BudgetSpent, MissionAccepted, MissionFinished, TaskStarted
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import replay
 from orchestrator_core.records import MissionStatus, Mode, Spent, TaskState
 from orchestrator_core.safety import BudgetLimits
 from scripted_backend import Recorder, opened

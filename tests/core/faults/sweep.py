@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from core.faults.os_faults import OsFaults
 from orchestrator_core.errors import OrchestratorError, RequestError
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import replay
 from orchestrator_core.records import MissionStatus, Step, Task
 from orchestrator_core.workspace.file_swap import LEFTOVER
 from scripted_backend import orchestrator, request_for

@@ -26,9 +26,9 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.journal_file import MIGRATIONS
-from orchestrator_core.mission.state import replay
 from orchestrator_core.records import (
     CheckResult,
     FileChange,

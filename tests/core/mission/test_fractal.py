@@ -10,8 +10,8 @@ import pytest
 from orchestrator_core.config import Limits, Settings
 from orchestrator_core.errors import RequestError
 from orchestrator_core.events import TaskDivided, TaskFinished, TaskStarted
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import replay
 from orchestrator_core.records import MissionStatus, Mode, Task, TaskState
 from scripted_backend import Recorder, ScriptedBackend, orchestrator, request_for
 

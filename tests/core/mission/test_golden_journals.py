@@ -11,8 +11,9 @@ import pytest
 
 from core.mission.tape import read_store
 from orchestrator_core.events import AnyEvent, EditsIntended
+from orchestrator_core.mission.fold import replay
 from orchestrator_core.mission.journal import Journal
-from orchestrator_core.mission.state import MissionState, replay
+from orchestrator_core.mission.state import MissionState
 
 JOURNALS = Path(__file__).parents[3] / "fixtures" / "journals"
 GOLDEN = sorted(JOURNALS.glob("*.db"))

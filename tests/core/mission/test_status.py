@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_core.mission import history
+from orchestrator_core.mission.fold import fold
 from orchestrator_core.mission.lazy_journal import LazyJournal
-from orchestrator_core.mission.state import MissionState, fold
+from orchestrator_core.mission.state import MissionState
 from orchestrator_core.mission.task_reports import TaskReports, task_reports
 from orchestrator_core.records import MissionStatus, Task, TaskState
 from scripted_backend import Recorder, orchestrator, request_for

@@ -25,9 +25,10 @@ from orchestrator_core.events import (
     TaskReviewed,
     TaskStarted,
 )
+from orchestrator_core.mission.fold import fold, replay
 from orchestrator_core.mission.journal import Journal
 from orchestrator_core.mission.journal_file import MIGRATIONS
-from orchestrator_core.mission.state import MissionState, fold, replay
+from orchestrator_core.mission.state import MissionState
 from orchestrator_core.records import (
     FileChange,
     MissionStatus,
