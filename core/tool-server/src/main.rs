@@ -14,6 +14,7 @@ mod mcp;
 mod memory;
 mod parent;
 mod pattern;
+mod place;
 mod room;
 mod rpc;
 mod search;

@@ -1,6 +1,7 @@
 //! Line-oriented search of one text, with the same matches as ripgrep.
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use grep::matcher::Matcher;
@@ -11,9 +12,10 @@ use grep::searcher::{
 use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
+use crate::place::Locator;
 use crate::room::{MAX_ANSWER_BYTES, RECORD_BYTES};
 use crate::rpc::Cancel;
-use crate::text::{MAX_HELD_BYTES, Text, Unfit, columns};
+use crate::text::{MAX_HELD_BYTES, Text, Unfit};
 
 /// Longer lines are cut around the match in results.
 const MAX_LINE_BYTES: usize = 2048;
@@ -27,7 +29,7 @@ const MAX_LOOK_AHEAD: usize = 128;
 #[serde(rename_all = "camelCase")]
 pub struct Found {
     pub path: std::sync::Arc<str>,
-    pub line: u64,
+    pub line: usize,
     pub column: usize,
     pub utf16_column: usize,
     pub byte_offset: u64,
@@ -159,20 +161,27 @@ impl<'a> Collector<'a> {
         Ok(self.total - before)
     }
 
-    /// Notes one occurrence, where `line` stands, that ends at `end` of its block of lines.
-    fn keep(&mut self, mat: &SinkMatch<'_>, block: &[u8], line: &Lines<'_>, end: usize) {
+    /// Notes one occurrence, of these bytes of its block of lines.
+    fn keep(
+        &mut self,
+        mat: &SinkMatch<'_>,
+        block: &[u8],
+        locator: &mut Locator<'_>,
+        inner: Range<usize>,
+    ) {
         let before = std::mem::take(&mut self.pending_before);
-        let (text, cut) = excerpt(block, line.at, end.min(block.len()));
+        let place = locator.place(inner.start);
+        let (text, cut) = excerpt(block, inner.start, inner.end.min(block.len()));
         let context: usize = before.iter().map(|l| size_of::<String>() + l.len()).sum();
         self.bytes += RECORD_BYTES + text.len() + context;
         self.total += 1;
         self.found.push(Found {
             path: std::sync::Arc::clone(&self.path),
-            line: line.number,
-            column: line.column,
-            utf16_column: line.utf16_column,
-            byte_offset: mat.absolute_byte_offset() + line.at as u64,
-            end_byte_offset: mat.absolute_byte_offset() + end as u64,
+            line: place.line,
+            column: place.column,
+            utf16_column: place.utf16_column,
+            byte_offset: mat.absolute_byte_offset() + inner.start as u64,
+            end_byte_offset: mat.absolute_byte_offset() + inner.end as u64,
             text,
             cut,
             before,
@@ -193,7 +202,8 @@ impl Sink for &mut Collector<'_> {
     fn matched(&mut self, searcher: &Searcher, mat: &SinkMatch<'_>) -> std::io::Result<bool> {
         let range = mat.bytes_range_in_buffer();
         let block = &mat.buffer()[range.clone()];
-        let mut line = Lines::new(block, mat.line_number().unwrap_or(1));
+        let line = usize::try_from(mat.line_number().unwrap_or(1)).unwrap_or(usize::MAX);
+        let mut locator = Locator::from_line(block, line);
         let matcher = self.matcher;
         occurrences(
             searcher,
@@ -208,8 +218,8 @@ impl Sink for &mut Collector<'_> {
                 } else if self.found.len() == self.limit || self.bytes > MAX_ANSWER_BYTES {
                     self.truncated = true;
                 } else {
-                    line.advance(start - range.start);
-                    self.keep(mat, block, &line, end - range.start);
+                    let inner = start - range.start..end - range.start;
+                    self.keep(mat, block, &mut locator, inner);
                 }
                 !self.is_full()
             },
@@ -246,7 +256,7 @@ fn occurrences(
     searcher: &Searcher,
     matcher: &RegexMatcher,
     buffer: &[u8],
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     mut each: impl FnMut(usize, usize) -> bool,
 ) {
     let mut end = range.end;
@@ -258,41 +268,6 @@ fn occurrences(
     let _ = matcher.find_iter_at(&buffer[..end], range.start, |found| {
         found.start() < range.end && each(found.start(), found.end())
     });
-}
-
-/// The places of ascending offsets in a block of lines, in one pass over it.
-struct Lines<'a> {
-    block: &'a [u8],
-    at: usize,
-    number: u64,
-    column: usize,
-    utf16_column: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(block: &'a [u8], number: u64) -> Self {
-        Self {
-            block,
-            at: 0,
-            number,
-            column: 1,
-            utf16_column: 1,
-        }
-    }
-
-    fn advance(&mut self, offset: usize) {
-        let passed = &self.block[self.at..offset];
-        let mut tail = passed;
-        if let Some(newline) = memchr::memrchr(b'\n', passed) {
-            self.number += memchr::memchr_iter(b'\n', passed).count() as u64;
-            (self.column, self.utf16_column) = (1, 1);
-            tail = &passed[newline + 1..];
-        }
-        let (column, utf16_column) = columns(tail);
-        self.column += column - 1;
-        self.utf16_column += utf16_column - 1;
-        self.at = offset;
-    }
 }
 
 fn line_text(line: &[u8]) -> String {

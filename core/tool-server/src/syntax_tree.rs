@@ -41,7 +41,7 @@ impl Content for Shared {
     fn get_char_column(&self, _column: usize, offset: usize) -> usize {
         let before = &self.0.bytes[..offset];
         let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-        crate::text::count_chars(&before[start..])
+        crate::place::count_chars(&before[start..])
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use ignore::gitignore::Gitignore;
 
+use super::file::File;
 use super::filter::Filter;
 use super::rules::{Rules, exclude_file, is_rule_name};
 use super::stamp::Stamp;
-use super::store::{File, Store};
+use super::store::Store;
 use super::tree::{Entry, Folder, Listing, is_private, last_name, order};
 use super::watch::{WatchId, Watcher};
 use crate::rpc::{Cancel, locked};

@@ -4,9 +4,12 @@
 //! that are queued, and compares stamps where no events come from. Folders are listed when the
 //! first query goes there, files read when the first query wants their text.
 
+pub mod file;
 pub mod filter;
-pub mod grams;
+mod grams;
+mod kept;
 mod lister;
+pub mod needs;
 pub mod reading;
 mod rules;
 mod stamp;
@@ -20,9 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use crate::failure::Outcome;
 use crate::rpc::{Cancel, locked};
+use file::File;
 use filter::Filter;
 use state::State;
-use store::{File, Store};
+use store::Store;
 use tree::{Entry, Folder, is_private, last_name};
 
 pub struct View {

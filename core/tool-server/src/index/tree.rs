@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::file::File;
 use super::rules::{Rules, Verdict};
 use super::stamp::Stamp;
-use super::store::File;
 use super::watch::WatchId;
 
 pub struct Folder {

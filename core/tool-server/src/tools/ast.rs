@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
-use crate::index::grams::Needs;
+use crate::index::needs::Needs;
 use crate::language::Language;
 use crate::rpc::Cancel;
 use crate::session::{Selection, Session, Source};

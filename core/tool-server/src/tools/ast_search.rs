@@ -10,10 +10,10 @@ use super::scan::{Pending, candidates, in_parts};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
+use crate::place::Locator;
 use crate::room::{MAX_ANSWER_BYTES, RECORD_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::session::{Selection, Session};
-use crate::text::Locator;
 use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {

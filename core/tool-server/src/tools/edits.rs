@@ -8,8 +8,8 @@ use super::diff::{lines, pairs};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
+use crate::place::CharCounter;
 use crate::rpc::Cancel;
-use crate::text::CharCounter;
 use crate::workspace::Workspaces;
 
 pub const TOOL: Tool = Tool {

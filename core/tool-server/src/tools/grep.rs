@@ -11,7 +11,7 @@ use super::scan::{Pending, candidates, in_parts, reads_many};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
-use crate::index::grams::Needs;
+use crate::index::needs::Needs;
 use crate::pattern::{Syntax, compile, has_text_anchor};
 use crate::room::{MAX_ANSWER_BYTES, Room};
 use crate::rpc::Cancel;

@@ -7,6 +7,8 @@ mod diff;
 mod edits;
 mod file_stats;
 mod git;
+mod git_diff;
+mod git_status;
 mod glob;
 mod grep;
 mod multi_grep;
@@ -65,8 +67,8 @@ pub static ALL: [Tool; 14] = [
     edits::TOOL,
     outline::TOOL,
     file_stats::TOOL,
-    git::STATUS,
-    git::DIFF,
+    git_status::TOOL,
+    git_diff::TOOL,
     read::TOOL,
 ];
 

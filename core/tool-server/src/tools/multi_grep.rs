@@ -6,7 +6,7 @@ use super::grep::{DEFAULT_LIMIT, MAX_LIMIT, Search, context, options};
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
-use crate::index::grams::Needs;
+use crate::index::needs::Needs;
 use crate::pattern::{Syntax, compile, has_text_anchor};
 use crate::rpc::Cancel;
 use crate::session::Selection;

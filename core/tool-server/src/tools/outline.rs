@@ -9,10 +9,11 @@ use super::{Report, Skipped, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
+use crate::place::Locator;
 use crate::room::{RECORD_BYTES, Room};
 use crate::rpc::Cancel;
 use crate::session::Selection;
-use crate::text::{Locator, Text};
+use crate::text::Text;
 use crate::workspace::Workspaces;
 
 /// Deeper nesting is not looked into.

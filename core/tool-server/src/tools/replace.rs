@@ -12,7 +12,7 @@ use super::scan::candidates;
 use super::{Report, Tool, schema};
 use crate::args::Args;
 use crate::failure::{Failure, Outcome};
-use crate::index::grams::Needs;
+use crate::index::needs::Needs;
 use crate::pattern::{Syntax, compile};
 use crate::room::Room;
 use crate::rpc::Cancel;

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{Report, Skipped};
 use crate::failure::Outcome;
+use crate::place::{CharCounter, Locator};
 use crate::room::Room;
-use crate::text::{CharCounter, Locator, Text};
+use crate::text::Text;
 
 /// One replacement. Offsets leave a byte-order mark out; `start` and `end` count code points.
 #[derive(Serialize)]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::failure::Outcome;
-use crate::index::grams::Needs;
-use crate::index::store::Candidate;
+use crate::index::file::Candidate;
+use crate::index::needs::Needs;
 use crate::room::Room;
 use crate::rpc::{Cancel, locked};
 use crate::session::{Session, Source};

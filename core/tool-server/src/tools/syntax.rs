@@ -8,9 +8,10 @@ use super::{Report, Skipped, Tool, schema};
 use crate::args::Args;
 use crate::failure::Outcome;
 use crate::language::Language;
+use crate::place::Locator;
 use crate::rpc::Cancel;
 use crate::session::Selection;
-use crate::text::{Locator, Text};
+use crate::text::Text;
 use crate::workspace::Workspaces;
 
 /// How many errors of a file are described; all are counted.
