@@ -15,7 +15,6 @@ from orchestrator_core.runtime.tool_pool import RustToolPool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 WAIT_S = 20.0
 
 
