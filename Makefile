@@ -32,13 +32,15 @@ test-agents: setup ## Use a real small model and the real OpenCode, on loopback 
 soak: setup ## Run the long forms of the tests
 	@$(BIN)/pytest -m soak --timeout 3600 --hypothesis-profile exploring
 
-check: setup ## Lint, types, layers, Rust
+check: setup ## Lint, types, layers, Rust; the VS Code extension where Node.js is
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-cache
 	@cd $(RUST) && cargo fmt --check
 	@cd $(RUST) && cargo clippy --release --all-targets --locked -- -D warnings
+	@if $(MAKE) --silent $(EXTENSION)/node_modules/.installed; then $(MAKE) --silent check-vscode; \
+	  else echo "check: the VS Code extension was left out, all else is checked"; fi
 
 bench: setup ## Run all benchmarks and refresh docs/benchmarks.md
 	@$(BIN)/python tests/benchmarks/all.py $(ONLY)
@@ -84,7 +86,8 @@ test-vscode: setup check-vscode $(EXTENSION)/opencode-orchestrator.vsix $(VSCODE
 	  $(VSCODE)/node_modules/.bin/node --test --test-concurrency=1 --test-reporter=spec 'tests/vscode/*.test.mjs'
 
 $(EXTENSION)/node_modules/.installed: $(EXTENSION)/package-lock.json
-	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed for the VS Code extension"; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' \
+	  || { echo "Node.js 20 or newer with npm is needed for the VS Code extension"; exit 1; }
 	@cd $(EXTENSION) && npm ci --silent
 	@touch $@
 
