@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from orchestrator_core.runtime.future import Future
     from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 WAIT_S = 20.0
@@ -33,6 +34,23 @@ def occupied(pool: WorkStealingPool) -> Generator[threading.Event]:
         release.set()
         for future in held:
             future.result(WAIT_S)
+
+
+@contextmanager
+def occupied_by_one(pool: WorkStealingPool) -> Generator[Future[Any]]:
+    """One worker busy with the task that is answered, until the end."""
+    started, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        release.wait(WAIT_S)
+
+    future = pool.submit(hold)
+    started.wait(WAIT_S)
+    try:
+        yield future
+    finally:
+        release.set()
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -45,7 +45,7 @@ def explored(program: str, mutant: str = "", executions: int = 40) -> dict[str, 
         timeout=50,
         check=False,
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT / "core"), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": f"{ROOT / 'core'}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

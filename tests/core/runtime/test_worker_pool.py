@@ -1,3 +1,5 @@
+"""Tasks give their results, in the order that priorities and stealing decide; the pool ends."""
+
 from __future__ import annotations
 
 import asyncio
@@ -6,23 +8,16 @@ import os
 import threading
 import traceback
 import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from core.runtime.pools import WAIT_S, occupied, until
-from orchestrator_core.errors import DeadlineExceeded, PoolClosed
+from core.runtime.pools import WAIT_S, occupied, occupied_by_one, until
+from orchestrator_core.errors import PoolClosed
 from orchestrator_core.primitives.injector import Priority
-from orchestrator_core.runtime.future import CancelledError, Future
-from orchestrator_core.runtime.pool_task import check_cancelled, current_cancelled
+from orchestrator_core.runtime.future import Future
+from orchestrator_core.runtime.pool_task import current_cancelled
 from orchestrator_core.runtime.worker_pool import WorkStealingPool
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-
-# Results
 
 
 def test_tasks_give_their_results(pool: WorkStealingPool) -> None:
@@ -44,30 +39,6 @@ async def test_a_coroutine_awaits_results(pool: WorkStealingPool) -> None:
     assert await pool.submit(sum, [1, 2]) == 3
     found = await asyncio.gather(*[pool.submit(abs, -n) for n in range(300)])
     assert found == list(range(300))
-
-
-async def test_cancelling_the_awaiting_task_stops_a_cooperative_task(
-    pool: WorkStealingPool,
-) -> None:
-    started, stopped = threading.Event(), threading.Event()
-
-    def work() -> None:
-        started.set()
-        try:
-            until(current_cancelled)
-            check_cancelled()
-        finally:
-            stopped.set()
-
-    async def wait() -> None:
-        await pool.submit(work)
-
-    task = asyncio.ensure_future(wait())
-    await asyncio.to_thread(started.wait, WAIT_S)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await asyncio.to_thread(stopped.wait, WAIT_S)
 
 
 def test_a_result_is_not_kept_by_a_worker_that_sleeps(pool: WorkStealingPool) -> None:
@@ -104,9 +75,6 @@ def test_a_task_costs_the_collector_two_objects() -> None:
     assert made < 2.5 * count
 
 
-# Order
-
-
 def test_priorities_decide_who_goes_first(pool: WorkStealingPool) -> None:
     order: list[str] = []
     with WorkStealingPool(1) as single, occupied(single) as release:
@@ -133,9 +101,6 @@ def test_longest_tasks_go_first() -> None:
     assert order == [5.0, 4.0, 3.0, 1.0]
 
 
-# Waiting inside a task
-
-
 def test_a_nested_wait_may_time_out_on_a_task_that_another_worker_runs() -> None:
     with WorkStealingPool(2) as pool, occupied_by_one(pool) as held:
 
@@ -147,22 +112,6 @@ def test_a_nested_wait_may_time_out_on_a_task_that_another_worker_runs() -> None
             return "done"
 
         assert pool.submit(waits).result(WAIT_S) == "timed out"
-
-
-@contextmanager
-def occupied_by_one(pool: WorkStealingPool) -> Generator[Future[Any]]:
-    started, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        started.set()
-        release.wait(WAIT_S)
-
-    future = pool.submit(hold)
-    started.wait(WAIT_S)
-    try:
-        yield future
-    finally:
-        release.set()
 
 
 def test_a_loop_of_nested_waits_leaves_nothing_queued() -> None:
@@ -201,91 +150,6 @@ def test_without_stealing_tasks_are_dealt_out_in_turn() -> None:
         assert len(set(names[::2])) == len(set(names[1::2])) == 1
         assert len(set(names)) == 2
         assert pool.stats().stolen == 0
-
-
-# Cancelling and deadlines
-
-
-def test_a_cancelled_queued_task_never_runs(pool: WorkStealingPool) -> None:
-    ran: list[int] = []
-    with occupied(pool):
-        futures = [pool.submit(ran.append, n) for n in range(10)]
-        assert all(f.cancel() for f in futures[::2])
-        assert pool.stats().queued == 5
-    for future in futures[1::2]:
-        future.result(WAIT_S)
-    assert sorted(ran) == [1, 3, 5, 7, 9]
-    assert all(f.cancelled() for f in futures[::2])
-
-
-def test_a_running_task_learns_that_it_is_cancelled(pool: WorkStealingPool) -> None:
-    started = threading.Event()
-
-    def work() -> None:
-        started.set()
-        until(current_cancelled)
-        check_cancelled()
-
-    future = pool.submit(work)
-    started.wait(WAIT_S)
-    assert future.cancel()
-    with pytest.raises(CancelledError):
-        future.result(WAIT_S)
-    assert future.cancelled()
-
-
-def test_a_result_that_comes_despite_a_cancellation_is_kept(pool: WorkStealingPool) -> None:
-    started = threading.Event()
-
-    def work() -> str:
-        started.set()
-        until(current_cancelled)
-        return "finished all the same"
-
-    future = pool.submit(work)
-    started.wait(WAIT_S)
-    future.cancel()
-    assert future.result(WAIT_S) == "finished all the same"
-
-
-def test_nobody_is_cancelled_outside_a_pool() -> None:
-    assert not current_cancelled()
-    check_cancelled()
-
-
-def test_a_queued_task_past_its_deadline_never_runs(pool: WorkStealingPool) -> None:
-    ran: list[int] = []
-    with occupied(pool):
-        future = pool.submit(ran.append, 1, deadline_s=0.01)
-        with pytest.raises(DeadlineExceeded, match=r"0\.01 s"):
-            future.result(WAIT_S)
-    assert pool.submit(int).result(WAIT_S) == 0
-    assert ran == []
-    assert pool.stats().queued == 0
-
-
-def test_a_running_task_past_its_deadline_is_asked_to_stop(pool: WorkStealingPool) -> None:
-    stopped = threading.Event()
-
-    def work() -> str:
-        until(current_cancelled)
-        stopped.set()
-        return "too late"
-
-    future = pool.submit(work, deadline_s=0.01)
-    assert isinstance(future.exception(WAIT_S), DeadlineExceeded)
-    assert stopped.wait(WAIT_S)
-    until(lambda: pool.stats().busy == 0)
-    assert isinstance(future.exception(), DeadlineExceeded)  # the late result is dropped
-
-
-def test_a_deadline_that_is_met_changes_nothing(pool: WorkStealingPool) -> None:
-    futures = [pool.submit(abs, -n, deadline_s=60.0) for n in range(100)]
-    assert [f.result(WAIT_S) for f in futures] == list(range(100))
-    until(lambda: not pool._timer._entries)  # nothing left to wake up for
-
-
-# Closing
 
 
 def test_closing_cancels_what_is_queued_and_refuses_more(pool: WorkStealingPool) -> None:
@@ -336,82 +200,6 @@ def test_closing_reports_what_is_stuck() -> None:
     release.set()
     future.result(WAIT_S)
     until(lambda: pool.close().stuck == ())
-
-
-# Statistics
-
-
-def test_statistics_are_true(pool: WorkStealingPool) -> None:
-    def fail() -> None:
-        raise ValueError
-
-    futures: list[Future[Any]] = [pool.submit(int) for _ in range(50)]
-    futures += [pool.submit(fail) for _ in range(5)]
-    for future in futures:
-        future.exception(WAIT_S)
-    stats = pool.stats()
-    assert (stats.total, stats.queued, stats.submitted) == (2, 0, 55)
-    assert (stats.executed, stats.failed) == (55, 5)
-    assert 0 <= stats.utilization <= 1
-    assert len(stats.worker_utilization) == 2
-    assert 0 < stats.run_time.p50_s <= stats.run_time.p90_s <= stats.run_time.max_s
-    with occupied(pool):
-        for _ in range(3):
-            pool.submit(int)
-        busy = pool.stats()
-        assert (busy.busy, busy.queued) == (2, 3)
-
-
-def test_times_are_those_of_the_clock() -> None:
-    now_ns = 1_000_000_000
-
-    def clock() -> int:
-        return now_ns
-
-    with WorkStealingPool(1, clock_ns=clock) as pool:
-        before = pool.stats()
-        started, release = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            started.set()
-            release.wait(WAIT_S)
-
-        held = pool.submit(hold)
-        started.wait(WAIT_S)
-        queued = pool.submit(int)
-        now_ns += 3_000_000_000
-        assert [t.running_s for t in pool.running()] == [3.0]
-        assert pool.running(longer_than_s=3.5) == ()
-        release.set()
-        held.result(WAIT_S)
-        queued.result(WAIT_S)
-        until(lambda: pool.stats().busy == 0)
-        now_ns += 1_000_000_000
-        stats = pool.stats()
-        assert stats.busy_s == 3.0
-        assert stats.available_s == 4.0
-        assert stats.utilization == 0.75
-        assert stats.utilization_since(before) == pytest.approx(0.75)
-        assert stats.queue_wait.max_s == 3.0
-        assert stats.run_time.max_s == 3.0
-
-
-def test_waiting_for_another_task_is_not_busy_time() -> None:
-    now_ns = 1_000_000_000
-
-    def busy_s() -> list[float]:
-        return sorted(w.meter.busy_at(now_ns) / 1e9 for w in pool._workers)
-
-    with WorkStealingPool(2, clock_ns=lambda: now_ns) as pool:
-        with occupied_by_one(pool) as held:
-            waiter = pool.submit(held.result)
-            until(lambda: any(w.meter.blocked_since_ns for w in pool._workers))
-            now_ns += 2_000_000_000
-            assert busy_s() == [0, 2]
-            assert not waiter.done()
-        waiter.result(WAIT_S)
-        until(lambda: pool.stats().busy == 0)
-        assert busy_s() == [0, 2]
 
 
 def test_a_pool_needs_a_worker() -> None:
