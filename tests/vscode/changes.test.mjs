@@ -54,13 +54,6 @@ describe("the changes of a mission, with the real server", { timeout: 240_000 },
     await remove(folder);
   });
 
-  async function run(text) {
-    await workbench.command("Orchestrator: Run Task…");
-    const input = await workbench.quickInput("Run Task");
-    await input.fill(text);
-    await input.press("Enter");
-  }
-
   const lens = (title) => workbench.page.locator(".codelens-decoration a").getByText(title, { exact: true });
 
   /** Waits until so many lenses of this title are shown. */
@@ -68,7 +61,7 @@ describe("the changes of a mission, with the real server", { timeout: 240_000 },
 
   it("offers each change for itself", async () => {
     await workbench.openFile("shop/orders.py");
-    await run(TASK);
+    await workbench.runTask(TASK);
     await workbench.notification(/Done:/).waitFor({ timeout: 60_000 });
     await assertFiles(folder, { "shop/orders.py": logged(ORDERS, "placed", "cancelled", "shipped") });
     await seen(3, "Accept");
@@ -96,7 +89,7 @@ describe("the changes of a mission, with the real server", { timeout: 240_000 },
   it("stops a mission with the command that it runs", async () => {
     const trusted = spawnSync(tools.server, ["trust", "--workspace", folder], { env: workbench.environment, encoding: "utf8" });
     assert.equal(trusted.status, 0, trusted.stderr);
-    await run("run sleep 600");
+    await workbench.runTask("run sleep 600");
     const [server] = await serversIn(folder, "opencode-orchestrator");
     const sleeping = async () => {
       const commands = await Promise.all((await family(server)).map((id) => readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "")));

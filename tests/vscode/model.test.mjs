@@ -1,6 +1,5 @@
 // The bridge to VS Code's language models, with a model from a second extension, and the chat.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,13 +29,6 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
     await remove(scratch);
   });
 
-  async function run(text) {
-    await workbench.command("Orchestrator: Run Task…");
-    const input = await workbench.quickInput("Run Task");
-    await input.fill(text);
-    await input.press("Enter");
-  }
-
   const model = (state) => workbench.page.locator(".statusbar-item", { hasText: `Scripted model: ${state}` });
 
   it("can be chosen", async () => {
@@ -49,7 +41,7 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
   });
 
   it("plans a task in plain words, does it with tools, and reviews it; the status bar says what that took", async () => {
-    await run("leave a note for the next person");
+    await workbench.runTask("leave a note for the next person");
     await workbench.notification(/Done:/).waitFor({ timeout: 60_000 });
     await assertFiles(folder, { ...FILES, "NOTES.md": "A note.\n" });
     await workbench.statusItem().filter({ hasText: /Orchestrator · [\d.]+k.tokens/ }).waitFor();
@@ -58,7 +50,7 @@ describe("VS Code's language model, with the real server", { timeout: 240_000 },
 
   it("is told when its mission is stopped", async () => {
     await workbench.command("Scripted Model: Hang From Now On");
-    await run("leave another note");
+    await workbench.runTask("leave another note");
     await model("thinking").waitFor();
     await workbench.command("Orchestrator: Stop");
     await model("cancelled").waitFor();

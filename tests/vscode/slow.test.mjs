@@ -32,15 +32,8 @@ describe("the extension with a slow server", { timeout: 240_000 }, () => {
     await remove(scratch);
   });
 
-  async function run(text) {
-    await workbench.command("Orchestrator: Run Task…");
-    const input = await workbench.quickInput("Run Task");
-    await input.fill(text);
-    await input.press("Enter");
-  }
-
   it("shows live progress in notification, status bar and tree", async () => {
-    await run(String.raw`replace /\bfoo\b/ -> bar`);
+    await workbench.runTask(String.raw`replace /\bfoo\b/ -> bar`);
     await workbench.statusItem().filter({ hasText: /2\/4 · 1 worker · 75.%/ }).waitFor();
     await workbench.notification("75 % busy").waitFor();
     await workbench.row(/replace.*2\/4/).waitFor();
@@ -57,7 +50,7 @@ describe("the extension with a slow server", { timeout: 240_000 }, () => {
   });
 
   it("stops a mission from the notification", async () => {
-    await run(String.raw`replace /\bbar\b/ -> baz`);
+    await workbench.runTask(String.raw`replace /\bbar\b/ -> baz`);
     await workbench.statusItem().filter({ hasText: "1/4" }).waitFor();
     await workbench.notification("busy").getByRole("button", { name: "Cancel" }).click();
     await workbench.notification("Stopped:").waitFor();
@@ -73,7 +66,7 @@ describe("the extension with a slow server", { timeout: 240_000 }, () => {
   });
 
   it("starts a server again that was killed, and gives its missions up", async () => {
-    await run(String.raw`replace /\bbar\b/ -> baz`);
+    await workbench.runTask(String.raw`replace /\bbar\b/ -> baz`);
     await workbench.statusItem().filter({ hasText: "0/4" }).waitFor();
     const [server] = await serversIn(folder, "scripted_server");
     process.kill(Number(server), "SIGKILL");

@@ -140,6 +140,14 @@ export class Workbench {
     return this.page.locator(".quick-input-widget input.input");
   }
 
+  /** Runs a task from the palette. */
+  async runTask(text) {
+    await this.command("Orchestrator: Run Task…");
+    const input = await this.quickInput("Run Task");
+    await input.fill(text);
+    await input.press("Enter");
+  }
+
   /** Opens a file by its name. */
   async openFile(name) {
     await this.page.keyboard.press("Control+P");
