@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import Struct
@@ -14,9 +13,6 @@ from orchestrator_core.errors import (
     ToolRejected,
 )
 from orchestrator_core.primitives.buffer_pool import BufferPool
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_call_gets_its_answer_and_the_pools_root(bench: Bench) -> None:

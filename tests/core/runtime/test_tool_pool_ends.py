@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -15,9 +14,6 @@ from core.runtime.tool_bench import WAIT_S, Bench, eventually
 from orchestrator_core.errors import (
     PoolClosed,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_idle_processes_end(bench: Bench) -> None:

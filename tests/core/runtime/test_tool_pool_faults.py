@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +18,6 @@ from orchestrator_core.errors import (
 )
 from orchestrator_core.runtime.future import CancelledError
 from orchestrator_core.runtime.tool_pool import RustToolPool
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_crash_fails_its_calls_at_once_and_the_next_gets_a_new_process(bench: Bench) -> None:

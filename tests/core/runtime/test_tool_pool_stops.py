@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -13,9 +12,6 @@ from orchestrator_core.errors import (
     ToolTimeout,
 )
 from orchestrator_core.runtime.future import CancelledError
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_deadline_of_a_call_stops_its_work(bench: Bench) -> None:
