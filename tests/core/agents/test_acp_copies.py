@@ -12,11 +12,11 @@ from core.agents.acp_tasks import (
     BEFORE,
     GREET,
     WORK,
-    request,
     run,
     working,
 )
 from orchestrator_core.records import MissionStatus, Mode, TaskState
+from orchestrator_core.safety import BudgetLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,10 +80,22 @@ async def test_a_race_gives_each_runner_a_copy_and_keeps_one(
 ) -> None:
     rules = working([{"pause": "never"}], WORK, [{"pause": "never"}])
     async with with_agent(*rules, review=False) as (engine, script):
-        mission = await engine.start(request(Mode.RACE))
-        report = await asyncio.wait_for(mission.wait(), 50)
+        report = await run(engine, Mode.RACE)
         folders = {p["cwd"] for p in script.prompts if "You are a Worker" in p["text"]}
     assert report.status is MissionStatus.DONE, report.reason
     assert report.tasks[0].status is TaskState.DONE
     assert len(folders) >= 2
     assert (project / "app.py").read_text() == GREET
+
+
+async def test_a_race_is_run_one_by_one_where_one_agent_may_work(with_agent: OpenWithAgent) -> None:
+    rules = working([say("CANNOT: not today")], WORK)
+    one = BudgetLimits(agents=1)
+    async with with_agent(*rules, review=False, budget=one) as (engine, script):
+        report = await run(engine, Mode.RACE)
+        asked = [p for p in script.prompts if "You are a Worker" in p["text"]]
+    assert report.status is MissionStatus.DONE, report.reason
+    assert len(asked) >= 2
+    spent = report.stats["spent"]
+    assert isinstance(spent, dict)
+    assert spent["peakAgents"] == 1
