@@ -69,3 +69,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tree: Path) -> Iterator[ToolServer]:
     with ToolServer(tree) as running:
         yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root without a file."""
+    return tmp_path.resolve()
+
+
+@pytest.fixture
+def running(root: Path) -> Iterator[ToolServer]:
+    """A server of that root."""
+    with ToolServer(root) as server:
+        yield server
