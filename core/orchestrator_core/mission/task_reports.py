@@ -36,7 +36,9 @@ class TaskReports:
     """
 
     def __init__(self, *, dry_run: bool = False) -> None:
-        self._dry_run = dry_run
+        changing = EditsIntended if dry_run else EditsApplied
+        changed: Callable[..., None] = TaskReports._changed
+        self._noted = {**self._NOTED, changing: changed}
         self._reports: dict[str, TaskReport] = {}
         self._stale: dict[str, None] = {}
         self._files: dict[str, dict[str, None]] = {}
@@ -46,20 +48,12 @@ class TaskReports:
 
     def note(self, event: AnyEvent) -> None:
         """Take note of what happened to a task."""
-        noted = self._NOTED.get(type(event))
+        noted = self._noted.get(type(event))
         if noted is not None:
             noted(self, event)
 
     def _moved(self, event: TaskStarted | TaskFinished) -> None:
         self._stale[event.task_id] = None
-
-    def _intended(self, event: EditsIntended) -> None:
-        if self._dry_run:
-            self._changed(event)
-
-    def _applied(self, event: EditsApplied) -> None:
-        if not self._dry_run:
-            self._changed(event)
 
     def _reviewed(self, event: TaskReviewed) -> None:
         self._receipts[event.task_id] = event.receipt
@@ -110,8 +104,6 @@ class TaskReports:
     _NOTED: ClassVar[dict[type[AnyEvent], Callable[..., None]]] = {
         TaskStarted: _moved,
         TaskFinished: _moved,
-        EditsIntended: _intended,
-        EditsApplied: _applied,
         TaskReviewed: _reviewed,
         MissionPlanned: _planned,
         MissionAccepted: _accepted,

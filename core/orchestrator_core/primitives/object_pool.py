@@ -1,9 +1,10 @@
 """A pool of objects that are used, reset and used again.
 
 A pool pays for objects that are dear to make, and not for small records: a Struct of twelve fields
-is made in 0.2 microseconds, and taken from a pool, reset and given back in 0.8. Beside the 50
-microseconds of processor time that the rest of a task's records take, neither is felt
-(``tests/benchmarks/bench_memory.py``, ``record_*_us`` and ``pooled_vs_unpooled_time``).
+is made in 0.1 microseconds, and taken from a pool, reset and given back in 0.4, most of it the
+resetting. Beside the 30 microseconds of processor time that the rest of a task's records take,
+neither is felt (``tests/benchmarks/bench_memory.py``, ``pieces_record_*_us`` and
+``pooled_vs_unpooled_time``).
 """
 
 from __future__ import annotations
