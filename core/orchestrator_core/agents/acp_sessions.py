@@ -55,7 +55,7 @@ class Session:
         uses: how often it was used.
         spent_usd: what it has cost so far, where the agent tells.
         idle_since_s: when it was last given back.
-        rest: how its copy was left after a turn; None while it is changed.
+        rest: how its copy was left after a turn; None while it is changed, or deleted.
     """
 
     def __init__(self, connection: AgentConnection, session_id: str, tree: WorkTree) -> None:
@@ -209,6 +209,7 @@ class SessionPool:
         self._connection = await self._house.connect()
 
     async def _end(self, session: Session) -> None:
+        session.rest = None
         await session.connection.close_session(session.id)
         await asyncio.to_thread(session.tree.remove)
         self._take_care()
