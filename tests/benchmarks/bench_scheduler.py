@@ -8,155 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib.util
 import random
 import statistics
-import sys
 import threading
 import time
 import zlib
-from concurrent.futures import Future as StandardFuture
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Figures, answer, arguments, fresh, interleaved, medians
+from benchmarks.scheduler_noops import (
+    WHERE_INSTALLED,
+    noop_anyio,
+    noop_awaited,
+    noop_joblib,
+    noop_rate,
+    noop_to_thread,
+)
+from benchmarks.scheduler_rates import NOOPS, QUICK, best_rate, noop, submit_and_wait, wait_for_all
+from benchmarks.scheduler_uneven import (
+    CPU_SIZES,
+    DATA,
+    SLEEPS_S,
+    dealt_run,
+    hash_some,
+    static_run,
+    stealing_run,
+)
 from orchestrator_core.runtime.worker_pool import WorkStealingPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from orchestrator_core.runtime.future import Future
-
-    Pool = WorkStealingPool | ThreadPoolExecutor | ProcessPoolExecutor
-    AnyFuture = Future[Any] | StandardFuture[Any]
-
-QUICK = "--quick" in sys.argv
-_NOOPS = 2_000 if QUICK else 20_000
-_REPEATS = 1 if QUICK else 5
-
-
-def noop() -> None:
-    """The smallest task."""
-
-
-def best_rate(count: int, once: Callable[[], object], repeats: int = _REPEATS) -> float:
-    """Tasks a second, the median of some repetitions after one for warming up."""
-    once()
-    rates: list[float] = []
-    for _ in range(repeats):
-        start_s = time.perf_counter()
-        once()
-        rates.append(count / (time.perf_counter() - start_s))
-    return statistics.median(rates)
-
-
-# No-ops with results
-
-
-def submit_and_wait(pool: Pool, count: int, fn: Callable[..., object], *args: object) -> None:
-    futures: list[AnyFuture] = [pool.submit(fn, *args) for _ in range(count)]
-    for future in futures:
-        future.result()
-
-
-def wait_for_all(futures: Sequence[AnyFuture]) -> None:
-    """Wait for the youngest first, which is among the last to end.
-
-    In the order of submission the waiting thread would wake at every end and take a processor
-    from the workers each time (15 microseconds a task, 3 % of the hashing below), which nobody
-    does to the plain threads that these measurements stand beside.
-    """
-    for future in reversed(futures):
-        future.result()
-
-
-def noop_rate(pool: Pool, count: int = _NOOPS) -> float:
-    with pool:
-        return best_rate(count, lambda: submit_and_wait(pool, count, noop))
-
-
-def noop_to_thread() -> float:
-    count = _NOOPS // 10
-
-    async def all_of_them() -> None:
-        await asyncio.gather(*[asyncio.to_thread(noop) for _ in range(count)])
-
-    async def main() -> float:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
-        rates: list[float] = []
-        for _ in range(_REPEATS + 1):
-            start_s = time.perf_counter()
-            await all_of_them()
-            rates.append(count / (time.perf_counter() - start_s))
-        return statistics.median(rates[1:])
-
-    return asyncio.run(main())
-
-
-def noop_awaited() -> float:
-    async def all_of_them(pool: WorkStealingPool) -> None:
-        for future in [pool.submit(noop) for _ in range(_NOOPS)]:
-            await future
-
-    with WorkStealingPool(2) as pool:
-        return best_rate(_NOOPS, lambda: asyncio.run(all_of_them(pool)))
-
-
-def noop_anyio() -> float:
-    import anyio
-    import anyio.to_thread
-
-    count = _NOOPS // 20
-
-    async def main() -> None:
-        limiter = anyio.CapacityLimiter(2)
-        async with anyio.create_task_group() as group:
-            for _ in range(count):
-                group.start_soon(lambda: anyio.to_thread.run_sync(noop, limiter=limiter))
-
-    return best_rate(count, lambda: anyio.run(main), 3)
-
-
-def noop_joblib() -> float:
-    import joblib
-
-    count = _NOOPS // 4
-    with joblib.Parallel(n_jobs=2, backend="threading") as parallel:
-
-        def once() -> None:
-            parallel(joblib.delayed(noop)() for _ in range(count))
-
-        return best_rate(count, once, 3)
-
-
-def noop_dask() -> float:
-    import dask  # pyright: ignore[reportMissingImports]
-
-    count = _NOOPS // 20
-
-    def once() -> None:
-        tasks: list[Any] = [dask.delayed(noop, pure=False)() for _ in range(count)]  # pyright: ignore[reportUnknownMemberType]
-        dask.compute(*tasks, scheduler="threads", num_workers=2)  # pyright: ignore[reportUnknownMemberType]
-
-    return best_rate(count, once, 3)
-
-
-def noop_hypertile() -> float:
-    import hypertile  # pyright: ignore[reportMissingImports]
-
-    hypertile.configure(2)  # pyright: ignore[reportUnknownMemberType]
-
-    count = _NOOPS // 4
-
-    async def all_of_them() -> None:
-        calls: list[Any] = [hypertile.to_thread(noop) for _ in range(count)]  # pyright: ignore[reportUnknownMemberType]
-        await asyncio.gather(*calls)
-
-    return best_rate(count, lambda: asyncio.run(all_of_them()), 3)
-
-
-# Tasks that tasks spawn
+    from benchmarks.scheduler_rates import Pool
 
 
 def forks_and_joins(pool: Pool, joins: int, children: int) -> None:
@@ -176,9 +61,6 @@ def spawned_rate(pool: Pool, children: int) -> float:
 
     with pool:
         return best_rate(count, once)
-
-
-# Computing that releases the GIL
 
 
 def sha256_rate(pool: Pool) -> float:
@@ -211,9 +93,6 @@ def hash_it(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-# Sleeping
-
-
 def sleep_ceiling() -> float:
     """What 16 threads that do nothing but sleep get done."""
     count = 50 if QUICK else 500
@@ -240,83 +119,6 @@ def sleep_rate(pool: Pool) -> float:
 
     with pool:
         return best_rate(count, once, 3)
-
-
-# Uneven work: a fifth of the tasks, all together at the start, is four fifths of the work
-
-
-def clustered(light: float) -> list[float]:
-    tasks = 100 if QUICK else 200
-    heavy = tasks // 5
-    return [light * 16] * heavy + [light] * (tasks - heavy)
-
-
-def timed(durations: list[float], work: Callable[[float], object], size: float) -> None:
-    start_s = time.perf_counter()
-    work(size)
-    durations.append(time.perf_counter() - start_s)
-
-
-def stealing_run(sizes: Sequence[float], work: Callable[[float], object], workers: int) -> Any:
-    """Makespan, and the ideal one for the work as it was measured in the same run."""
-    durations: list[float] = []
-    with WorkStealingPool(workers) as pool:
-        submit_and_wait(pool, 100, noop)
-        start_s = time.perf_counter()
-        wait_for_all([pool.submit(timed, durations, work, size) for size in sizes])
-        makespan_s = time.perf_counter() - start_s
-    return {"makespan": makespan_s, "efficiency": sum(durations) / workers / makespan_s}
-
-
-def static_run(sizes: Sequence[float], work: Callable[[float], object], workers: int) -> float:
-    """Each thread gets its block of the work beforehand."""
-    share = len(sizes) // workers
-    blocks = [sizes[i * share : (i + 1) * share] for i in range(workers)]
-
-    def run(block: Sequence[float]) -> None:
-        for size in block:
-            work(size)
-
-    with ThreadPoolExecutor(workers) as pool:
-        submit_and_wait(pool, 100, noop)
-        start_s = time.perf_counter()
-        wait_for_all([pool.submit(run, block) for block in blocks])
-        return time.perf_counter() - start_s
-
-
-def dealt_run(sizes: Sequence[float], work: Callable[[float], object], workers: int) -> float:
-    """Each plain thread gets the same share of heavy and of light work: perfect foresight.
-
-    No scheduler gains more over static blocks than this does, which counting puts at 1.75 times
-    on two processors. It is less where processors share a core or a clock, or where something
-    else runs: static blocks leave one of them idle for most of the time.
-    """
-
-    def run(first: int) -> None:
-        for size in sizes[first::workers]:
-            work(size)
-
-    threads = [threading.Thread(target=run, args=(first,)) for first in range(workers)]
-    start_s = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - start_s
-
-
-_DATA = memoryview(bytes(64 * 1024) * 256)
-
-
-def hash_some(size: float) -> None:
-    hashlib.sha256(_DATA[: int(size)]).digest()
-
-
-CPU_SIZES = clustered(64 * 1024 if QUICK else 512 * 1024)
-SLEEPS_S = clustered(0.001)
-
-
-# Both cores busy, waking, idling, and the event loop beside it all
 
 
 def pareto_sizes() -> tuple[bytes, list[int]]:
@@ -404,7 +206,7 @@ def loop_lateness_p99_ms() -> float:
     """How late a timer of the event loop comes while both workers hash."""
 
     async def main(pool: WorkStealingPool) -> list[float]:
-        load = [pool.submit(hash_some, len(_DATA)) for _ in range(20 if QUICK else 200)]
+        load = [pool.submit(hash_some, len(DATA)) for _ in range(20 if QUICK else 200)]
         loop = asyncio.get_running_loop()
         late: list[float] = []
         while not load[-1].done() and len(late) < 1000:
@@ -424,7 +226,7 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "noop_threadpool": lambda: noop_rate(ThreadPoolExecutor(2)),
     "noop_to_thread": noop_to_thread,
     "noop_awaited": noop_awaited,
-    "noop_processpool": lambda: noop_rate(ProcessPoolExecutor(2), _NOOPS // 10),
+    "noop_processpool": lambda: noop_rate(ProcessPoolExecutor(2), NOOPS // 10),
     "noop_anyio": noop_anyio,
     "noop_joblib": noop_joblib,
     "spawned": lambda: spawned_rate(WorkStealingPool(2), 2),
@@ -448,12 +250,8 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
     "wake_threadpool": lambda: wake_latency_us(ThreadPoolExecutor(2)),
     "idle_switches": idle_switches,
     "lateness": loop_lateness_p99_ms,
+    **WHERE_INSTALLED,
 }
-
-
-for _peer, _noop in (("dask", noop_dask), ("hypertile", noop_hypertile)):
-    if importlib.util.find_spec(_peer) is not None:  # no dependency of the project: where installed
-        MEASUREMENTS[f"noop_{_peer}"] = _noop
 
 
 def main() -> None:
