@@ -92,6 +92,7 @@ def test_events_that_came_during_a_failing_write_are_not_forgotten(
             for future in (first, second):
                 assert isinstance(future.exception(30), JournalError)
         journal.flush(30)
+        assert names(journal.events()) == ["1", "2"]
 
 
 def test_any_error_of_the_writer_reaches_who_waits(folder: Path, failures: list[Exception]) -> None:
