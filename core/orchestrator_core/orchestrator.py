@@ -17,9 +17,7 @@ from orchestrator_core.agents.choice import Backends
 from orchestrator_core.cleanup.pages import write_page
 from orchestrator_core.config import SETTINGS_FILES
 from orchestrator_core.errors import BudgetExceeded, RequestError
-from orchestrator_core.events import MissionAccepted
 from orchestrator_core.mission import history
-from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.hunk_review import HunkReview
 from orchestrator_core.mission.mission import Mission
 from orchestrator_core.mission_plans import MissionPlans
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator_core.agents.permission_gate import Asker
     from orchestrator_core.cleanup.steps import CleanReport, RestoreReport
     from orchestrator_core.config import Settings
-    from orchestrator_core.mission.agent import Backend
+    from orchestrator_core.mission.agent import Backend, MissionRequest
     from orchestrator_core.mission.engine import Listener
     from orchestrator_core.mission.history import MissionOverview
     from orchestrator_core.mission_undo import UndoReport
@@ -154,23 +152,14 @@ class Orchestrator:
         """
         await self._services.open_journal()
         events = history.to_resume(await self.records.journalled(), mission_id, self._missions)
-        accepted = events[0]
-        assert isinstance(accepted, MissionAccepted)
-        request = MissionRequest(
-            text=accepted.text,
-            plan_file=accepted.plan_file,
-            plan_text=accepted.plan_text,
-            mode=accepted.mode,
-            backend=accepted.backend,
-            mission_id=accepted.mission_id,
-        )
+        request = history.request_of(events)
         backend = self.plans.backend_of(request)
         state = history.state_of(events)
         try:
             self._backends.budgets.go_on(state.mission_id, state.spent, state.shortage)
         except BudgetExceeded as error:
             raise RequestError(f"mission {state.mission_id} is not resumed: {error}") from error
-        mission = Mission(accepted.mission_id, request, self._services.pools.tasks)
+        mission = Mission(state.mission_id, request, self._services.pools.tasks)
         for event in events:
             mission.add(event)
         plan = None

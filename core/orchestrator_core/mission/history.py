@@ -14,6 +14,7 @@ from orchestrator_core.events import (
     MissionUndone,
     TaskDivided,
 )
+from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.mission.fold import fold, replay
 from orchestrator_core.mission.standing import standing_edits
 from orchestrator_core.mission.state import MissionState
@@ -21,7 +22,7 @@ from orchestrator_core.mission.task_reports import TaskReports
 from orchestrator_core.records import MissionStatus, TaskReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from orchestrator_core.events import AnyEvent
 
@@ -87,6 +88,20 @@ def overview_of(
         tasks=reports.all(state),
         files_changed=reports.files,
         plan_file=accepted.plan_file,
+    )
+
+
+def request_of(events: Sequence[AnyEvent]) -> MissionRequest:
+    """What a mission was asked to do, from its events."""
+    accepted = events[0]
+    assert isinstance(accepted, MissionAccepted)
+    return MissionRequest(
+        text=accepted.text,
+        plan_file=accepted.plan_file,
+        plan_text=accepted.plan_text,
+        mode=accepted.mode,
+        backend=accepted.backend,
+        mission_id=accepted.mission_id,
     )
 
 
