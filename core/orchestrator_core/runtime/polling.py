@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+BUSY_AT = 0.8
+"""The utilization that counts as busy."""
+
 
 class AdaptivePoller:
     """Calls ``tick`` at an interval that follows the load. Belongs to one event loop.
 
-    At ``busy_at`` and above the interval is ``busy_interval_s`` at once. Below, it is the longer
+    At :data:`BUSY_AT` and above the interval is ``busy_interval_s`` at once. Below, it is the longer
     the less there is to do, up to ``idle_interval_s``, and grows at most twofold from one tick
     to the next, so that a short lull does not blind it. Time is the loop's.
 
@@ -27,7 +30,6 @@ class AdaptivePoller:
         adaptive: False: always ``busy_interval_s``.
         busy_interval_s: the shortest interval.
         idle_interval_s: the longest.
-        busy_at: the utilization that counts as busy.
     """
 
     def __init__(
@@ -38,18 +40,14 @@ class AdaptivePoller:
         adaptive: bool = True,
         busy_interval_s: float = 0.5,
         idle_interval_s: float = 5.0,
-        busy_at: float = 0.8,
     ) -> None:
-        if not 0 < busy_interval_s <= idle_interval_s or not 0 < busy_at <= 1:
-            raise ValueError(
-                f"cannot poll every {busy_interval_s} to {idle_interval_s} s, busy at {busy_at}"
-            )
+        if not 0 < busy_interval_s <= idle_interval_s:
+            raise ValueError(f"cannot poll every {busy_interval_s} to {idle_interval_s} s")
         self._tick = tick
         self._utilization = utilization
         self._adaptive = adaptive
         self._busy_interval_s = busy_interval_s
         self._idle_interval_s = idle_interval_s
-        self._busy_at = busy_at
         self._interval_s = busy_interval_s
         self._nudged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -84,9 +82,9 @@ class AdaptivePoller:
 
     def next_interval_s(self, utilization: float) -> float:
         """The interval after the present one, at this load."""
-        if not self._adaptive or utilization >= self._busy_at:
+        if not self._adaptive or utilization >= BUSY_AT:
             return self._busy_interval_s
-        idleness = 1 - max(0.0, utilization) / self._busy_at
+        idleness = 1 - max(0.0, utilization) / BUSY_AT
         wanted_s = self._busy_interval_s + idleness * (
             self._idle_interval_s - self._busy_interval_s
         )
