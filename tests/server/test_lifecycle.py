@@ -126,19 +126,21 @@ def test_a_shutdown_callback_that_raises_makes_the_exit_code_1() -> None:
 
 
 def test_shutdown_is_answered_before_a_slow_callback_is_done_and_exit_waits_for_it(
-    marker,
+    marker, tmp_path: Path
 ) -> None:
+    gate = tmp_path / "gate"
     body = f"""
         async def on_shutdown(reason):
-            await asyncio.sleep(1.5)
+            while not os.path.exists({str(gate)!r}): await asyncio.sleep(0.01)
             open({str(marker)!r}, "w").write(reason)
         leave(run(server, on_shutdown=on_shutdown))
     """
     with WireClient(program(body)) as client:
         client.initialize()
         assert client.call("shutdown")["result"] is None
-        assert not marker.exists()
         client.notify("exit")
+        assert not marker.exists()
+        gate.touch()
         assert client.wait_exit() == 0
         assert marker.read_text() == "shutdown"
 

@@ -66,7 +66,7 @@ def test_a_slow_disk_loses_nothing_at_the_end() -> None:
 
     class Slow(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            time.sleep(0.03)
+            time.sleep(0.01)
             written.append(record.getMessage())
 
     log = ServerLog({})

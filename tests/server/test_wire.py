@@ -197,13 +197,19 @@ async def test_closing_ends_the_thread_while_the_pipe_stays_open(pipe) -> None:
 
 
 async def test_reading_pauses_while_the_client_does_not_read_and_goes_on_after(pipe) -> None:
-    congested = threading.Event()
-    congested.set()
-    received = Received(pipe, may_read=lambda: not congested.is_set())
+    congested, asked = True, 0
+
+    def may_read() -> bool:
+        nonlocal asked
+        asked += 1
+        return not congested
+
+    received = Received(pipe, may_read=may_read)
     os.write(pipe.into, encode_frame(b"1"))
-    await asyncio.sleep(0.15)  # long enough for a reader that does not pause to be caught
+    before = asked
+    await asyncio.to_thread(await_true, lambda: asked > before + 2)  # and none of them was read
     assert received.values == []
-    congested.clear()
+    congested = False
     await received.wait_for(1)
     assert received.reader.close()
 

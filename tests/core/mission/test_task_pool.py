@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,11 +144,8 @@ def test_threads_hammering_the_pool_lose_nothing() -> None:
             wrong.extend(r.title for r, n in zip(records, names, strict=True) if r.id != n)
             pool.take_back(records)
 
-    workers = [threading.Thread(target=hammer, args=(n,)) for n in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(hammer, range(threads)))
 
     stats = pool.stats()
     assert wrong == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import strategies as st
@@ -120,11 +121,8 @@ def test_threads_share_nothing_and_lose_nothing() -> None:
                 if bytes(view) != mine:
                     wrong.append(me)
 
-    workers = [threading.Thread(target=hammer, args=(n,)) for n in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(hammer, range(threads)))
 
     stats = pool.stats()
     assert wrong == []

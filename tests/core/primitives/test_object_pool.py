@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import strategies as st
@@ -179,11 +180,8 @@ def test_threads_share_nothing_and_lose_nothing(debug: bool) -> None:
                 if found or box.content != [me, number]:
                     wrong.append(box.content)
 
-    workers = [threading.Thread(target=hammer, args=(n,)) for n in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(hammer, range(threads)))
 
     stats = pool.stats()
     assert wrong == []
