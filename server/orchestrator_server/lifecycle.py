@@ -57,11 +57,12 @@ def run(
     server: HardenedServer,
     *,
     on_shutdown: OnShutdown,
-    wire: Wire | None = None,
     last_resort: Callable[[], None] = lambda: None,
-    hard_exit_s: float | None = HARD_EXIT_S,
+    hard_exit_s: float = HARD_EXIT_S,
 ) -> int:
-    """Serve until the end and return the exit code. Runs its own event loop.
+    """Serve on standard input and output until the end and return the exit code.
+
+    Runs its own event loop. The two are the protocol's alone for the rest of the process.
 
     Once ``initialize`` was answered, what has been loaded is taken out of the garbage
     collector's sight: the types of the LSP are some 100,000 objects, and each full pass over
@@ -73,18 +74,15 @@ def run(
         server: the server, with all its features registered.
         on_shutdown: releases everything that was constructed; called once, on the loop, with
             what ended the server. It must bound itself to 10 s.
-        wire: the client's connection; standard input and output where it is None, which are
-            then the protocol's alone for the rest of the process.
         last_resort: kills what is left when the end hangs; called in a thread.
         hard_exit_s: the process ends by force this long after the end began, even when `run`
-            has returned; None where the process has other things to do.
+            has returned.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    claimed = claim_stdio() if wire is None else wire
     return asyncio.run(
         Session(
             server,
-            claimed,
+            claim_stdio(),
             on_shutdown,
             last_resort=last_resort,
             hard_exit_s=hard_exit_s,

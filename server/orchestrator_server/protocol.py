@@ -87,7 +87,6 @@ class HardenedProtocol(MendedRpc):
         super().__init__(server, converter)
         self.progress = ForgettingProgress(self)
         self._parameters: dict[str, Parameters] = {}
-        self._sync_kind = server.text_document_sync_kind
         self._hides_errors = False
 
     @property
@@ -124,12 +123,12 @@ class HardenedProtocol(MendedRpc):
             self.client_capabilities = params.capabilities
             self.trace = params.trace or types.TraceValue.Off
             encoding = ServerCapabilitiesBuilder.choose_position_encoding(params.capabilities)
-            self._sync_kind = _sync_kind(params.client_info, self._server.text_document_sync_kind)
+            sync_kind = _sync_kind(params.client_info)
             self._hides_errors = _is_helix(params.client_info)
-            self._workspace = _open_workspace(params, self._sync_kind, encoding)
+            self._workspace = _open_workspace(params, sync_kind, encoding)
             if (handler := self.features.get(types.INITIALIZE)) is not None:
                 yield handler, (params,), None
-            self.server_capabilities = self._build_capabilities(encoding)
+            self.server_capabilities = self._build_capabilities(sync_kind, encoding)
         except BaseException:
             self.phase = Phase.NEW
             raise
@@ -138,15 +137,15 @@ class HardenedProtocol(MendedRpc):
         return types.InitializeResult(self.server_capabilities, self.server_info)
 
     def _build_capabilities(
-        self, encoding: types.PositionEncodingKind | str
+        self, sync_kind: types.TextDocumentSyncKind, encoding: types.PositionEncodingKind | str
     ) -> types.ServerCapabilities:
         capabilities = ServerCapabilitiesBuilder(
             self.client_capabilities,
             {*self.features, *cast("dict[str, Handler]", self.fm.builtin_features)},  # pyright: ignore[reportUnknownMemberType] (untyped in pygls)
             self.feature_options,
             list(self.commands),
-            self._sync_kind,
-            self._server.notebook_document_sync,
+            sync_kind,
+            None,
             encoding,
         ).build()
         content = self.feature_options.get(types.WORKSPACE_TEXT_DOCUMENT_CONTENT)
@@ -218,12 +217,11 @@ def _open_workspace(
     return OpenWorkspace(root_uri, sync_kind, folders, encoding)
 
 
-def _sync_kind(
-    client: types.ClientInfo | None, wanted: types.TextDocumentSyncKind
-) -> types.TextDocumentSyncKind:
+def _sync_kind(client: types.ClientInfo | None) -> types.TextDocumentSyncKind:
     """How this client tells of changes.
 
     Helix sends each change in a task of its own, so that they overtake one another when keys come
     fast. From whole texts the newest is known; from edits no right text could be made.
     """
-    return types.TextDocumentSyncKind.Full if _is_helix(client) else wanted
+    kinds = types.TextDocumentSyncKind
+    return kinds.Full if _is_helix(client) else kinds.Incremental

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from orchestrator_server.protocol import HardenedProtocol, current_work_done_token
@@ -15,6 +14,7 @@ from orchestrator_server.structure import make_converter
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from lsprotocol import types
     from pygls.server import ServerErrors
 
     from orchestrator_server.lifecycle import Session
@@ -32,35 +32,14 @@ class HardenedServer(LanguageServer):
     Args:
         name: what the client is told.
         version: what the client is told.
-        text_document_sync_kind: how documents are kept in step.
-        notebook_document_sync: which notebooks are kept in step, if any.
-        max_workers: threads for handlers marked with ``thread()``.
     """
 
     protocol: HardenedProtocol  # pyright: ignore[reportIncompatibleVariableOverride] (narrower)
 
-    def __init__(
-        self,
-        name: str,
-        version: str,
-        *,
-        text_document_sync_kind: types.TextDocumentSyncKind = (
-            types.TextDocumentSyncKind.Incremental
-        ),
-        notebook_document_sync: types.NotebookDocumentSyncOptions | None = None,
-        max_workers: int | None = None,
-    ) -> None:
-        self.text_document_sync_kind = text_document_sync_kind
-        self.notebook_document_sync = notebook_document_sync
+    def __init__(self, name: str, version: str) -> None:
         self.session: Session | None = None
         super().__init__(  # pyright: ignore[reportUnknownMemberType] (its *args are untyped)
-            name,
-            version,
-            text_document_sync_kind,
-            notebook_document_sync,
-            HardenedProtocol,
-            make_converter,
-            max_workers,
+            name, version, protocol_cls=HardenedProtocol, converter_factory=make_converter
         )
 
     def current_work_done_token(self) -> types.ProgressToken | None:

@@ -198,7 +198,7 @@ def test_few_texts_are_kept_for_documents_that_are_never_opened() -> None:
 
 def test_of_whole_texts_that_overtook_one_another_the_newest_counts() -> None:
     helix = types.ClientInfo("helix", "25.01.1")
-    kind = _sync_kind(helix, types.TextDocumentSyncKind.Incremental)
+    kind = _sync_kind(helix)
     workspace = OpenWorkspace(None, kind, [], types.PositionEncodingKind.Utf8)
     workspace.put_text_document(types.TextDocumentItem("file:///d", "text", 1, "one"))
 
@@ -210,7 +210,7 @@ def test_of_whole_texts_that_overtook_one_another_the_newest_counts() -> None:
     document = workspace.get_text_document("file:///d")
     assert kind is types.TextDocumentSyncKind.Full
     assert (document.source, document.version) == ("text 4", 4)
-    assert _sync_kind(None, types.TextDocumentSyncKind.Incremental) is not kind
+    assert _sync_kind(None) is types.TextDocumentSyncKind.Incremental
 
 
 def test_a_document_on_disk_keeps_its_line_ends_and_is_read_anew(tmp_path) -> None:

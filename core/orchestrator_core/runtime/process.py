@@ -50,7 +50,8 @@ KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 class Child:
     """A child process that this object owns, with its descendants; a context manager.
 
-    All methods may be called from any thread.
+    All methods may be called from any thread. A small guard process takes all of them down when
+    this process dies.
 
     Args:
         argv: program and arguments; the program is found on ``PATH``.
@@ -62,7 +63,6 @@ class Child:
         own_session: keep it away from this process's terminal, so that it cannot wait there for a
             person. Linux weighs whole sessions against each other, whatever the processes'
             priorities: what works hard and asks nobody belongs into this process's.
-        guard: take the group down when this process dies; costs one small process.
         stderr_tail_bytes: how much of stderr is kept.
         buffers: what stderr is drained through.
 
@@ -79,7 +79,6 @@ class Child:
         merge_stderr: bool = False,
         stdin: bool = True,
         own_session: bool = True,
-        guard: bool = True,
         stderr_tail_bytes: int = 16 * 1024,
         buffers: BufferPool | None = None,
     ) -> None:
@@ -93,7 +92,7 @@ class Child:
         self._drain: threading.Thread | None = None
         self._guard: ProcessGuard | None = None
         try:
-            if guard and sys.platform != "win32":
+            if sys.platform != "win32":
                 self._guard = ProcessGuard()
             self._popen = subprocess.Popen(
                 list(argv),

@@ -58,7 +58,7 @@ class RustToolPool:
     """Tool server processes for one workspace; a context manager, safe to use from any thread.
 
     Args:
-        binary: the tool server; it is started with ``--root`` and ``--memory-mib``.
+        binary: the tool server; it is started with ``--root``.
         root: the workspace.
         persistent: keep processes for further calls; otherwise each call has its own.
         max_processes: how many run at once.
@@ -68,7 +68,6 @@ class RustToolPool:
         stop_s: how long it may take to stop a call or to end.
         growth_limit_bytes: one that grew by more than this, beyond what it says that it holds on
             purpose, is replaced when its calls are done.
-        cache_mib: the bound of the caches of one process.
         buffers: what the processes' output is read through.
     """
 
@@ -84,12 +83,11 @@ class RustToolPool:
         start_s: float = 10.0,
         stop_s: float = 2.0,
         growth_limit_bytes: int = 100 * MIB,
-        cache_mib: int = 512,
         buffers: BufferPool | None = None,
     ) -> None:
         self.root = Path(root)
         self._program = str(binary)
-        argv = (self._program, "--root", str(root), "--memory-mib", str(cache_mib))
+        argv = (self._program, "--root", str(root))
         self._persistent = persistent
         self._stop_s = stop_s
         self._growth_limit = growth_limit_bytes

@@ -52,14 +52,11 @@ class Linter:
 
     Args:
         root: the workspace.
-        ruff: the program; the one beside the interpreter, else on ``PATH``, by default.
         timeout_s: the deadline of each answer.
     """
 
-    def __init__(
-        self, root: Path, *, ruff: str | Path | None = None, timeout_s: float = 30.0
-    ) -> None:
-        self._ruff = str(ruff or beside_python("ruff") or "ruff")
+    def __init__(self, root: Path, *, timeout_s: float = 30.0) -> None:
+        self._ruff = str(beside_python("ruff") or "ruff")
         self._servers = RuffServers(root, self._ruff, timeout_s)
         self._known_rules: set[tuple[str, ...]] = set()
 

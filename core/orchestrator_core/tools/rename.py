@@ -71,13 +71,12 @@ class Renamer:
     Args:
         workspace: says what the files hold.
         code: finds the files.
-        ty: the program; the one beside the interpreter, else on ``PATH``, by default.
     """
 
-    def __init__(self, workspace: Workspace, code: CodeTools, *, ty: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, code: CodeTools) -> None:
         self._workspace = workspace
         self._code = code
-        self._ty = ty or str(beside_python("ty") or "ty")
+        self._ty = str(beside_python("ty") or "ty")
         self._lock = threading.Lock()
         self._running: set[TypeEngine] = set()
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from orchestrator_core.tools.python_names import Modules
     from orchestrator_core.tools.type_engine import Node, TypeEngine
 
-_CALLABLE = (FUNCTION, METHOD, CONSTRUCTOR, PROPERTY)
 _KINDS = {
     CLASS: "class",
     METHOD: "method",
