@@ -13,13 +13,13 @@ import logging
 import sqlite3
 import threading
 import time
-import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from orchestrator_core.errors import JournalError
-from orchestrator_core.mission.journal_file import MILESTONES, SEVERAL, translated
+from orchestrator_core.mission.journal_file import MILESTONES, translated
+from orchestrator_core.mission.journal_rows import Row
 from orchestrator_core.runtime.future import Future
 
 if TYPE_CHECKING:
@@ -29,43 +29,9 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 _RETRY_S = 0.05
-_COMPRESS_BYTES = 2048
-_COMPRESS_LEVEL = 3  # a third of the usual level's time, for a few percent more bytes
 _ROW_BYTES = 64 * 1024
 
 _encode_into = msgspec.json.Encoder().encode_into
-
-
-class Row:
-    """Neighbouring events of one mission, which share a row of the table.
-
-    Attributes:
-        mission: whose they are.
-        sequence: of the last one.
-        kind: of the first one.
-        events: how many they are.
-        body: their JSON, each with a comma behind it.
-    """
-
-    __slots__ = ("body", "events", "kind", "mission", "sequence")
-
-    def __init__(self, mission: str, kind: str) -> None:
-        self.mission = mission
-        self.sequence = 0
-        self.kind = kind
-        self.events = 0
-        self.body = bytearray(b"[")
-
-    def values(self) -> tuple[str, int, str, bytes | bytearray]:
-        """What the table keeps. Nothing can be added any more."""
-        body = self.body
-        body[-1:] = b"]"
-        return (
-            self.mission,
-            self.sequence,
-            self.kind if self.events == 1 else SEVERAL,
-            zlib.compress(body, _COMPRESS_LEVEL) if len(body) > _COMPRESS_BYTES else body,
-        )
 
 
 class Saved(Future[None]):

@@ -17,12 +17,12 @@ import zlib
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from orchestrator_core.errors import JournalError
 from orchestrator_core.events import AnyEvent
 from orchestrator_core.mission import journal_file
 from orchestrator_core.mission.group_writer import GroupWriter
+from orchestrator_core.mission.journal_rows import events_of
 from orchestrator_core.mission.owner_lock import OwnerLock
 from orchestrator_core.mission.summaries import MissionSummary, summaries
 from orchestrator_core.primitives.string_pool import StringPool
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from orchestrator_core.runtime.future import Future
 
 _KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
-
-_decode = msgspec.json.Decoder(AnyEvent).decode
-_decode_several = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
 class Journal:
@@ -82,7 +79,7 @@ class Journal:
         if read_only:
             self._reader = journal_file.open_for_reading(self._file)
             return
-        _make_folder(folder)
+        journal_file.make_folder(folder)
         self._owner_lock = OwnerLock(folder / journal_file.LOCK_FILE)
         try:
             self._database = journal_file.open_for_writing(self._file)
@@ -200,7 +197,7 @@ class Journal:
         for mission in ended:
             if self.size_bytes() <= limit_bytes:
                 break
-            self._forget(mission)
+            self._change("PRAGMA incremental_vacuum;", mission)
             forgotten.append(mission)
         return tuple(forgotten)
 
@@ -232,7 +229,7 @@ class Journal:
             JournalError: the journal is read-only or cannot be written.
         """
         for mission in missions:
-            self._forget(mission)
+            self._change("PRAGMA incremental_vacuum;", mission)
         self._change("PRAGMA wal_checkpoint(TRUNCATE);")
 
     def size_bytes(self) -> int:
@@ -286,9 +283,6 @@ class Journal:
             except sqlite3.Error as error:
                 raise journal_file.translated(error, self._file) from error
 
-    def _forget(self, mission: str) -> None:
-        self._change("PRAGMA incremental_vacuum;", mission)
-
     def _change(self, script: str, *forgotten: str) -> None:
         """Drop missions, and run a script to its end: one step of a vacuum gives back one page."""
         with self._database_lock:
@@ -304,32 +298,6 @@ class Journal:
     def _decoded(self, row: int, body: bytes) -> list[AnyEvent]:
         """The events of a row."""
         try:
-            text = zlib.decompress(body) if body[:1] == b"x" else body
-            events = _decode_several(text) if text[:1] == b"[" else [_decode(text)]
+            return events_of(body, self._strings)
         except (msgspec.MsgspecError, zlib.error) as error:
             raise journal_file.damaged(self._file, f"event {row}: {error}") from error
-        # Nobody has seen the events yet: to change them is part of making them.
-        intern = self._strings.intern
-        for event in events:
-            force_setattr(event, "mission_id", intern(event.mission_id))
-            task_id: str | None = getattr(event, "task_id", None)
-            if task_id is not None:
-                force_setattr(event, "task_id", intern(task_id))
-        return events
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder; what is in it is no business of version control.
-
-    A folder that exists may hold a person's own, versioned files: it is left as it is.
-    """
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise JournalError(f"{folder} cannot be made: {error.strerror}") from error
-    try:
-        (folder / ".gitignore").write_text("*\n", "utf-8")
-    except OSError as error:
-        raise JournalError(f"{folder} cannot be written to: {error.strerror}") from error

@@ -57,6 +57,26 @@ PRAGMA journal_size_limit = 524288;
 """
 
 
+def make_folder(folder: Path) -> None:
+    """Make the journal's folder; what is in it is no business of version control.
+
+    A folder that exists may hold a person's own, versioned files: it is left as it is.
+
+    Raises:
+        JournalError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise JournalError(f"{folder} cannot be made: {error.strerror}") from error
+    try:
+        (folder / ".gitignore").write_text("*\n", "utf-8")
+    except OSError as error:
+        raise JournalError(f"{folder} cannot be written to: {error.strerror}") from error
+
+
 def open_for_writing(file: Path) -> sqlite3.Connection:
     """Open the journal, make it where there is none, bring its schema up to date.
 
