@@ -52,7 +52,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_shared(self) -> None:
-        assert all(lease.view == content for lease, content in self.out)
+        assert all(bytes(lease.view) == content for lease, content in self.out)
 
     @invariant()
     def counts_are_right(self) -> None:
