@@ -2,88 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from lsprotocol import types
 
+from core.primitives.test_text_lines import Model, encodings, small, texts
 from orchestrator_server.protocol import _sync_kind
-from orchestrator_server.text_document import LineIndex, OpenWorkspace
+from orchestrator_server.text_document import OpenWorkspace
 
-UNITS = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
-WIDTH = {"utf-8": 1, "utf-16": 2, "utf-32": 4}
-
-texts = st.text(st.sampled_from("ab\r\n\u2028\x0c\x85é中𐐷\U0001f600\ud800\udc00"), max_size=30)
-encodings = st.sampled_from(sorted(UNITS))
-small = st.integers(0, 12)
 positions = st.builds(types.Position, small, small)
-
-
-class Model:
-    """A list of lines, each with its end, and counting by encoding one character at a time."""
-
-    def __init__(self, text: str, encoding: str) -> None:
-        self.text = text
-        self.encoding = encoding
-
-    @property
-    def lines(self) -> list[str]:
-        return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", self.text) + (
-            [""] if not self.text or self.text[-1] in "\r\n" else []
-        )
-
-    def units(self, char: str) -> int:
-        return len(char.encode(UNITS[self.encoding], "surrogatepass")) // WIDTH[self.encoding]
-
-    def offset(self, position: types.Position) -> int:
-        lines = self.lines
-        if position.line >= len(lines):
-            return len(self.text)
-        offset = sum(map(len, lines[: position.line]))
-        units = 0
-        for char in lines[position.line].rstrip("\r\n"):
-            units += self.units(char)
-            if units > position.character:
-                break
-            offset += 1
-        return offset
-
-    def position(self, offset: int) -> types.Position:
-        line = 0
-        lines = self.lines
-        while line + 1 < len(lines) and offset >= len(lines[line]):
-            offset -= len(lines[line])
-            line += 1
-        return types.Position(line, sum(self.units(char) for char in lines[line][:offset]))
-
-
-@given(texts, encodings, positions)
-def test_the_offset_of_a_position(text, encoding, position) -> None:
-    assert LineIndex(text, encoding).offset(position) == Model(text, encoding).offset(position)
-
-
-@given(texts, encodings, st.data())
-def test_the_position_of_an_offset_and_back(text, encoding, data) -> None:
-    offset = data.draw(st.integers(0, len(text)))
-    index = LineIndex(text, encoding)
-    position = index.position(offset)
-    assert position == Model(text, encoding).position(offset)
-    inside_line_end = text[offset - 1 : offset + 1] == "\r\n" if offset else False
-    assert index.offset(position) == (offset - 1 if inside_line_end else offset)
-
-
-@given(texts, st.data())
-def test_an_index_after_an_edit_is_the_index_of_the_new_text(text, data) -> None:
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, len(text)))
-    new = data.draw(texts)
-    index = LineIndex(text)
-    index.replace(start, end, new)
-    assert index.text == text[:start] + new + text[end:]
-    assert index._starts == LineIndex(index.text)._starts
 
 
 class Editing(RuleBasedStateMachine):
@@ -97,13 +26,16 @@ class Editing(RuleBasedStateMachine):
         self.workspace.put_text_document(types.TextDocumentItem("file:///d", "text", 1, text))
         self.model = Model(text, encoding)
 
+    def offset(self, position: types.Position) -> int:
+        return self.model.offset(position.line, position.character)
+
     def change(self, change: types.TextDocumentContentChangeEvent) -> None:
         identifier = types.VersionedTextDocumentIdentifier(2, "file:///d")
         self.workspace.update_text_document(identifier, change)
 
     @rule(start=positions, end=positions, text=texts)
     def edit(self, start: types.Position, end: types.Position, text: str) -> None:
-        a, b = sorted((self.model.offset(start), self.model.offset(end)))
+        a, b = sorted((self.offset(start), self.offset(end)))
         self.model.text = self.model.text[:a] + text + self.model.text[b:]
         self.change(types.TextDocumentContentChangePartial(types.Range(start, end), text))
 
@@ -134,7 +66,7 @@ def test_the_interface_of_pygls_agrees_with_the_index(text, encoding, data) -> N
     server_position = document.server_position_at_offset(offset)
     assert document.offset_at_server_position(server_position) == offset
     position = document.client_position_at_offset(offset)
-    assert position == Model(text, encoding).position(offset)
+    assert position == types.Position(*Model(text, encoding).place(offset))
     asked = data.draw(positions)
     before = types.Position(asked.line, asked.character)
     if asked.line < len(document.lines):
