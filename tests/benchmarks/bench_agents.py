@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from benchmarks.harness import Figures, answer, arguments, interleaved
+from benchmarks.harness import Figures, begin, interleaved
 from orchestrator_core.config import Limits, ModelSettings, Settings
 from orchestrator_core.mission.agent import MissionRequest
 from orchestrator_core.orchestrator import Orchestrator
@@ -156,13 +156,8 @@ MEASUREMENTS: dict[str, Callable[[], float]] = {
 
 def main() -> None:
     """Measure, or conduct the measuring."""
-    options = arguments(__doc__, MEASUREMENTS)
-    if options.measure:
-        answer(MEASUREMENTS[options.measure]())
-        return
-    quick = ["--quick"] if options.quick else []
-    rounds = options.rounds or (1 if options.quick else 3)
-    taken = interleaved(__file__, MEASUREMENTS, rounds, *quick)
+    options = begin(__doc__, MEASUREMENTS, 3)
+    taken = interleaved(__file__, MEASUREMENTS, options.rounds, *options.flags)
     m = {name: statistics.median(values) for name, values in taken.items()}
     figures = Figures()
     speedup = m["one_worker"] / m["eight_workers"]

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Figures, answer, arguments, fresh
+from benchmarks.harness import Figures, begin, fresh
 from generated_folder import Desk, generate
 from orchestrator_core.cleanup.age_clock import AgeClock
 from orchestrator_core.cleanup.entries import Entry, Kind
@@ -268,19 +268,14 @@ MEASUREMENTS: dict[str, Callable[[], object]] = {
 
 def main() -> None:
     """Measure, or conduct the measuring."""
-    options = arguments(__doc__, MEASUREMENTS)
-    if options.measure:
-        answer(MEASUREMENTS[options.measure]())
-        return
-    quick = ["--quick"] if options.quick else []
+    options = begin(__doc__, MEASUREMENTS, 5)
 
     def measure(name: str) -> Any:
         sys.stderr.write(f"{name}\n")
-        return fresh(__file__, "--measure", name, *quick, timeout_s=900)
+        return fresh(__file__, "--measure", name, *options.flags, timeout_s=900)
 
     after, scanned = measure("folder"), measure("scan")
-    rounds = options.rounds or (1 if options.quick else 5)
-    lateness = [(measure("loop"), measure("loop_idle")) for _ in range(rounds)]
+    lateness = [(measure("loop"), measure("loop_idle")) for _ in range(options.rounds)]
     peak = measure("week")
     figures = Figures()
     figures.add("files_after", after["files"], "files", "<= 199")

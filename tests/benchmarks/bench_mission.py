@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import bench_journal
-from benchmarks.harness import Figures, answer, arguments, interleaved
+from benchmarks.harness import Figures, begin, interleaved
 from orchestrator_core.config import Limits, Settings
 from orchestrator_core.mission import plan_language
 from orchestrator_core.records import MissionStatus, Plan, Step, Task
@@ -109,13 +109,8 @@ MEASUREMENTS: dict[str, Callable[[], float]] = {
 
 def main() -> None:
     """Measure, or conduct the measuring."""
-    options = arguments(__doc__, MEASUREMENTS)
-    if options.measure:
-        answer(MEASUREMENTS[options.measure]())
-        return
-    quick = ["--quick"] if options.quick else []
-    rounds = options.rounds or (1 if options.quick else 3)
-    taken = interleaved(__file__, MEASUREMENTS, rounds, *quick)
+    options = begin(__doc__, MEASUREMENTS, 3)
+    taken = interleaved(__file__, MEASUREMENTS, options.rounds, *options.flags)
     m = {name: statistics.median(values) for name, values in taken.items()}
     figures = Figures()
     figures.add("plan_10k_vs_1k", m["plan_10k"] / m["plan_1k"], "x", "<= 12")

@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Figures, answer, arguments, fresh, interleaved, medians
+from benchmarks.harness import Figures, begin, fresh, interleaved, medians
 from benchmarks.scheduler_noops import (
     WHERE_INSTALLED,
     noop_anyio,
@@ -255,18 +255,15 @@ MEASUREMENTS: dict[str, Callable[[], Any]] = {
 
 
 def main() -> None:
-    options = arguments(__doc__, MEASUREMENTS)
-    if options.measure:
-        answer(MEASUREMENTS[options.measure]())
-        return
-    quick = ["--quick"] if options.quick else []
-    rounds = options.rounds or (1 if options.quick else 5)
+    options = begin(__doc__, MEASUREMENTS, 5)
     names = [name for name in MEASUREMENTS if name != "idle_switches"]
-    taken = interleaved(__file__, names, rounds, *quick)
-    with ThreadPoolExecutor(rounds) as idlers:  # at once: processes that idle disturb nobody
+    taken = interleaved(__file__, names, options.rounds, *options.flags)
+    with ThreadPoolExecutor(
+        options.rounds
+    ) as idlers:  # at once: processes that idle disturb nobody
         idling = [
-            idlers.submit(fresh, __file__, "--measure", "idle_switches", *quick)
-            for _ in range(rounds)
+            idlers.submit(fresh, __file__, "--measure", "idle_switches", *options.flags)
+            for _ in range(options.rounds)
         ]
     taken["idle_switches"] = [idle.result() for idle in idling]
     runs = {name: taken.pop(name) for name in ("clustered_cpu", "clustered_sleep")}

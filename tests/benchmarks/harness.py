@@ -42,6 +42,23 @@ def arguments(doc: str | None, measurements: Iterable[str] = ()) -> argparse.Nam
     return parser.parse_args()
 
 
+def begin(
+    doc: str | None, measurements: Mapping[str, Callable[[], object]], rounds: int
+) -> argparse.Namespace:
+    """The command line of a benchmark that measures in fresh processes.
+
+    In such a process the measurement is taken and answered here, and the process ends. Elsewhere
+    ``rounds`` is how many are to be run, and ``flags`` is what each process must be told, too.
+    """
+    options = arguments(doc, measurements)
+    if options.measure:
+        answer(measurements[options.measure]())
+        raise SystemExit
+    options.flags = ["--quick"] if options.quick else []
+    options.rounds = options.rounds or (1 if options.quick else rounds)
+    return options
+
+
 def answer(value: object) -> None:
     """In a measuring process: report the measurement."""
     sys.stdout.write(json.dumps(value) + "\n")
