@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from orchestrator_core.config import Limits, Settings
 from orchestrator_core.errors import AgentError
 from orchestrator_core.events import EditsApplied, TaskReviewed, TaskStarted
@@ -22,14 +20,6 @@ if TYPE_CHECKING:
 
 RUNNERS = 3
 BROKEN = "def broken(:\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    (folder / "a.py").write_text("value = 0\n")
-    return folder
 
 
 async def race(

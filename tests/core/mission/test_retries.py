@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 BROKEN = "def broken(:\n"
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    (folder / "a.py").write_text("value = 0\n")
-    return folder
-
-
 async def run(
     root: Path,
     backend: ScriptedBackend,
@@ -50,6 +42,10 @@ async def run(
         mission = await engine.start(request_for(Task("T1", "try")))
         async with asyncio.timeout(60):
             return await mission.wait(), pauses
+
+
+async def breaks(context: TaskContext) -> None:
+    context.draft.write("a.py", BROKEN)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +98,6 @@ async def test_pauses_grow_up_to_the_cap_and_attempts_end(root: Path) -> None:
 async def test_work_is_mended_until_it_passes(root: Path) -> None:
     rounds = 0
 
-    async def act(context: TaskContext) -> None:
-        context.draft.write("a.py", BROKEN)
-
     async def mend(context: TaskContext) -> bool:
         nonlocal rounds
         rounds += 1
@@ -114,7 +107,7 @@ async def test_work_is_mended_until_it_passes(root: Path) -> None:
                 context.draft.write(path, "value = 1\n")
         return True
 
-    report, _ = await run(root, ScriptedBackend(act, mend=mend), Limits(iterations=5))
+    report, _ = await run(root, ScriptedBackend(breaks, mend=mend), Limits(iterations=5))
     assert report.status is MissionStatus.DONE, report.reason
     assert rounds == 3
     assert (root / "a.py").read_text() == "value = 1\n"
@@ -123,16 +116,13 @@ async def test_work_is_mended_until_it_passes(root: Path) -> None:
 async def test_no_more_rounds_than_are_set(root: Path) -> None:
     rounds = 0
 
-    async def act(context: TaskContext) -> None:
-        context.draft.write("a.py", BROKEN)
-
     async def mend(context: TaskContext) -> bool:
         nonlocal rounds
         rounds += 1
         context.draft.write(f"b{rounds}.py", BROKEN)
         return True
 
-    report, _ = await run(root, ScriptedBackend(act, mend=mend), Limits(iterations=4))
+    report, _ = await run(root, ScriptedBackend(breaks, mend=mend), Limits(iterations=4))
     assert report.status is MissionStatus.FAILED
     assert rounds == 3
     assert "stagnation" not in report.reason
@@ -144,9 +134,6 @@ async def test_the_same_findings_or_texts_twice_in_a_row_are_stagnation(
 ) -> None:
     rounds = 0
 
-    async def act(context: TaskContext) -> None:
-        context.draft.write("a.py", BROKEN)
-
     async def mend(context: TaskContext) -> bool:
         nonlocal rounds
         rounds += 1
@@ -154,7 +141,7 @@ async def test_the_same_findings_or_texts_twice_in_a_row_are_stagnation(
         return True
 
     recorder = Recorder()
-    backend = ScriptedBackend(act, mend=mend)
+    backend = ScriptedBackend(breaks, mend=mend)
     report, _ = await run(root, backend, Limits(iterations=9), recorder)
     assert report.status is MissionStatus.FAILED
     assert rounds == 1
