@@ -8,7 +8,7 @@ import pytest
 
 from core.tool_server.client import ToolServer
 
-LONG_LINE_BYTES = 5_000
+LONG_LINE_BYTES = 2_500
 
 
 def write_tree(root: Path, *, long_line_bytes: int = LONG_LINE_BYTES) -> None:

@@ -85,13 +85,14 @@ def spans(result: dict[str, Any]) -> list[ripgrep.Span]:
 
 
 many = settings(
-    max_examples=300,
+    max_examples=1000,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+some = settings(many, max_examples=100)
 
 
-@many
+@some
 @given(pattern=patterns, options=flags)
 @example(pattern="load", options={"hidden": True, "noIgnore": True})
 @example(pattern="", options={})
@@ -103,6 +104,19 @@ many = settings(
 def test_grep_finds_what_ripgrep_finds(
     tree: Path, server: ToolServer, pattern: str, options: dict[str, Any]
 ) -> None:
+    check_grep(tree, server, pattern, options)
+
+
+@pytest.mark.soak
+@many
+@given(pattern=patterns, options=flags)
+def test_grep_finds_what_ripgrep_finds_in_many_tries(
+    tree: Path, server: ToolServer, pattern: str, options: dict[str, Any]
+) -> None:
+    check_grep(tree, server, pattern, options)
+
+
+def check_grep(tree: Path, server: ToolServer, pattern: str, options: dict[str, Any]) -> None:
     assume(not names_folder(tree, options))
     # A literal with a line break is several patterns to ripgrep.
     assume(not (options.get("literal") and "\n" in pattern))
@@ -119,25 +133,54 @@ def test_grep_finds_what_ripgrep_finds(
     assert counts["total"] == len(expected)
 
 
-@many
+@some
 @given(options=flags)
 def test_glob_lists_what_ripgrep_lists(
     tree: Path, server: ToolServer, options: dict[str, Any]
 ) -> None:
+    check_glob(tree, server, options)
+
+
+@pytest.mark.soak
+@many
+@given(options=flags)
+def test_glob_lists_what_ripgrep_lists_in_many_tries(
+    tree: Path, server: ToolServer, options: dict[str, Any]
+) -> None:
+    check_glob(tree, server, options)
+
+
+def check_glob(tree: Path, server: ToolServer, options: dict[str, Any]) -> None:
     assume(not names_folder(tree, options))
     selection = {k: v for k, v in options.items() if k in ("hidden", "noIgnore", "globs", "types")}
     expected = ripgrep.paths(tree, *rg_arguments(selection), "./")
     assert server.call("glob", **selection)["paths"] == expected
 
 
-@settings(many, max_examples=100)
-@given(several=st.lists(patterns, min_size=1, max_size=4), ignore_case=st.booleans())
+several_patterns = st.lists(patterns, min_size=1, max_size=4)
+
+
+@settings(some, max_examples=40)
+@given(several=several_patterns, ignore_case=st.booleans())
 @example(several=["loadload", r"\A"], ignore_case=False)
 @example(several=["loadload", r"\z"], ignore_case=False)
 @example(several=[r"\Aload", r"load\z", "x"], ignore_case=True)
 def test_multi_grep_finds_what_ripgrep_finds(
     tree: Path, server: ToolServer, several: list[str], ignore_case: bool
 ) -> None:
+    check_multi_grep(tree, server, several, ignore_case)
+
+
+@pytest.mark.soak
+@many
+@given(several=several_patterns, ignore_case=st.booleans())
+def test_multi_grep_finds_what_ripgrep_finds_in_many_tries(
+    tree: Path, server: ToolServer, several: list[str], ignore_case: bool
+) -> None:
+    check_multi_grep(tree, server, several, ignore_case)
+
+
+def check_multi_grep(tree: Path, server: ToolServer, several: list[str], ignore_case: bool) -> None:
     words = ["-i"] if ignore_case else []
     for pattern in several:
         words += ["-e", pattern]
@@ -156,7 +199,7 @@ def test_multi_grep_finds_what_ripgrep_finds(
         assert match["patterns"]
 
 
-@settings(many, max_examples=60)
+@settings(some, max_examples=40)
 @given(
     pattern=st.sampled_from(["load", "wide", r"^\w+", "three", "x", "load$"]),
     before=st.integers(0, 3),
