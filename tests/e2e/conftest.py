@@ -115,11 +115,16 @@ async def editor_session(
     shop: Path,
     environment: dict[str, str],
     initialization_options: dict[str, Any] | None = None,
+    prepare: Callable[[LanguageClient], object] = lambda _: None,
 ) -> AsyncGenerator[FakeEditor]:
-    """A session of an editor; when it is ended the server must leave nothing behind."""
+    """A session of an editor; when it is ended the server must leave nothing behind.
+
+    ``prepare`` may teach the client more before it says hello.
+    """
     client = LanguageClient(converter_factory=lambda: CONVERTER)
     await client.start_io(*SERVE, env=environment)
     fake = FakeEditor(client, shop)
+    prepare(client)
     rest = {
         method: handler
         for method, handler in DEFAULT_CLIENT_FEATURES.items()

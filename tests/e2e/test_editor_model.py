@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from pygls.exceptions import JsonRpcException
-from pytest_lsp import ClientServerConfig, LanguageClient
-from pytest_lsp.client import DEFAULT_CLIENT_FEATURES, register_lsp_features
+from pytest_lsp import LanguageClient
 
-from e2e.conftest import SERVE, initialize_params
+from e2e.conftest import editor_session
 from fake_editor import FakeEditor, _plain
 
 if TYPE_CHECKING:
@@ -67,20 +66,13 @@ async def on(
     request: pytest.FixtureRequest, shop: Path, environment: dict[str, str]
 ) -> AsyncIterator[tuple[FakeEditor, Model]]:
     """A session with an editor that offers its model."""
-    config = ClientServerConfig(SERVE, client_factory=LanguageClient, server_env=environment)
-    client = await config.start()
-    assert isinstance(client, LanguageClient)
-    fake = FakeEditor(client, shop)
-    model = Model(client)
-    handled = fake.handled
-    rest = {name: h for name, h in DEFAULT_CLIENT_FEATURES.items() if name not in handled}
-    register_lsp_features(client, rest)
-    params = initialize_params("vscode-1.139.1", shop)
-    params.initialization_options = {"languageModel": getattr(request, "param", True)}
-    await client.initialize_session(params)
-    yield fake, model
-    await client.shutdown_session()
-    assert fake.process.returncode == 0
+    models: list[Model] = []
+    offered = {"languageModel": getattr(request, "param", True)}
+    session = editor_session(
+        "vscode-1.139.1", shop, environment, offered, lambda client: models.append(Model(client))
+    )
+    async with session as editor:
+        yield editor, models[0]
 
 
 async def test_the_editors_model_plans_works_and_reviews(
