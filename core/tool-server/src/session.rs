@@ -200,6 +200,13 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The text, if it can be parsed: else the reason why not.
+    pub fn load_parsable(&self, source: &Source) -> Result<Arc<Text>, String> {
+        let text = self.load(source)?;
+        text.parsable()?;
+        Ok(text)
+    }
+
     /// The text as [`Self::load`] gives it, for one look at it; `spare` is memory for that.
     pub fn pass(&self, source: &Source, spare: &mut Vec<u8>) -> Result<Arc<Text>, String> {
         let Source::Indexed(file) = source else {

@@ -88,13 +88,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         if rules.is_empty() {
             continue;
         }
-        let loaded = session.load(&source).and_then(|text| {
-            text.parsable()
-                .map_err(str::to_owned)
-                .map(|_| ())
-                .map(|()| text)
-        });
-        let text = match loaded {
+        let text = match session.load_parsable(&source) {
             Ok(text) => text,
             Err(reason) => {
                 result.skipped.push(Skipped {

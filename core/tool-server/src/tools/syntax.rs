@@ -81,7 +81,7 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
         let Some(language) = fixed.or_else(|| Language::of(source.path())) else {
             continue;
         };
-        let text = match session.load(&source) {
+        let text = match session.load_parsable(&source) {
             Ok(text) => text,
             Err(reason) => {
                 result.skipped.push(Skipped {
@@ -91,13 +91,6 @@ fn run(workspaces: &Workspaces, mut args: Args, cancel: &Cancel) -> Outcome<Repo
                 continue;
             }
         };
-        if let Err(reason) = text.parsable() {
-            result.skipped.push(Skipped {
-                path: source.path().to_owned(),
-                reason: reason.into(),
-            });
-            continue;
-        }
         let parsed = session.parse(&source, &text, language.grammar, cancel)?;
         let (errors, first) = mistakes(parsed.tree.root_node(), &text);
         result.errors += errors;
