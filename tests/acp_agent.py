@@ -14,6 +14,7 @@ well ``session/list``. Steps, in their order:
     notice TITLE                   a word of its own, no part of the answer
     tool TITLE [kind, path]        it is told that a tool is used
     ask TITLE [kind, path, command]  permission is asked; what follows happens only if it is given
+                                   (with "gives_up" its turn is cancelled, as Codex does it)
     fs_read PATH, fs_write PATH [text]  the client is asked to
     stderr BYTES, garbage LINES    noise
     cost USD, usage TOKENS         what it costs
@@ -221,6 +222,8 @@ class Agent:
                 result = f"{type(error).__name__}: {error}"
             if what not in ("pause", "deaf", "die", "say"):
                 self.tell(what, result)
+            if what == "ask" and result != "yes" and step.get("gives_up"):
+                return {"result": {"stopReason": "cancelled"}}
             if what == "ask" and result != "yes":
                 self.do_say(session, say("I was not allowed to."))
                 break

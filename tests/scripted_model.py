@@ -47,6 +47,7 @@ class Script:
         self._rules = [{**rule, "answers": list(rule["answers"])} for rule in rules]
         self._lock = threading.Lock()
         self.requests: list[dict[str, Any]] = []
+        self.outside: list[str] = []
         self.active = 0
         self.most = 0
 
@@ -92,7 +93,12 @@ class Handler(BaseHTTPRequestHandler):
         else:
             script = self.script
             told = {"requests": script.requests, "most": script.most, "active": script.active}
-            self._json(200, told)
+            self._json(200, {**told, "outside": script.outside})
+
+    def do_CONNECT(self) -> None:
+        """Somebody for whom this is the proxy wants to talk to the world: noted, and refused."""
+        self.script.outside.append(self.path)
+        self.send_error(403)
 
     def do_POST(self) -> None:
         """A turn."""

@@ -191,6 +191,8 @@ class AcpDesk(RoleDesk):
             usual="agent" if job.role == "worker" else "",
             conventions=await self.conventions(job.files),
         )
+        if hint := self._agent.manners.hint:
+            opening = f"{opening}\n\n{hint}"
         if session.uses:
             opening = f"This is a new task; what came before is done with.\n\n{opening}"
         return AcpTalk(

@@ -89,11 +89,11 @@ class AcpTalk:
             self._opening = ""
             if stop == "refusal":
                 raise AgentError(f"{desk.who} refused the task: {turn.text.strip() or 'no reason'}")
-            if stop == "cancelled":
+            if stop == "cancelled" and not turn.refused:
                 raise AgentError(f"{desk.who} gave the task up of its own accord")
-            if stop != "end_turn":
+            if stop not in ("end_turn", "cancelled"):
                 text = _GO_ON
-            elif turn.text.strip() or (turn.acted and not turn.refused):
+            elif stop == "end_turn" and (turn.text.strip() or (turn.acted and not turn.refused)):
                 return turn.text
             else:  # some end their turn where something is refused
                 text = _DO_WITHOUT.format("; ".join(turn.refused)) if turn.refused else _SPEAK

@@ -23,11 +23,13 @@ class Manners(Struct, frozen=True):
         keys: its ways to authenticate that need a person to do nothing, each with the variables
             of which one must be set.
         login: how a person logs in to it.
+        hint: what it is told at the beginning of each task.
     """
 
     modes: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] = {}
     login: str = ""
+    hint: str = ""
 
     def method(self, offered: Collection[str], environment: Mapping[str, str]) -> str | None:
         """The way to authenticate for which there is a key; None if there is none."""
@@ -107,6 +109,11 @@ KNOWN = (
             modes=("read-only",),
             keys={"api-key": ("CODEX_API_KEY", "OPENAI_API_KEY")},
             login="run `codex login`, or set OPENAI_API_KEY",
+            # Bubblewrap cannot be set up inside of Landlock, and it reads files by commands.
+            hint=(
+                "Your own command sandbox does not work here: commands are confined by other "
+                "means. Run every command with `sandbox_permissions` set to `require_escalated`."
+            ),
         ),
     ),
 )

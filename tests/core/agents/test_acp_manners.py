@@ -152,6 +152,19 @@ async def test_tokens_that_an_agent_does_not_count_are_reckoned(
     assert spent["tokens"] == tokens if tokens else 0 < spent["tokens"] < sent
 
 
+async def test_an_agent_that_gives_up_when_it_is_refused_is_told_to_do_without(
+    with_agent: OpenWithAgent, project: Path
+) -> None:
+    asks = {"ask": "Run", "kind": "execute", "command": "make test", "gives_up": True}
+    rules = (rule(WORK, match=("You were refused",)), *working([asks, *WORK]))
+    async with with_agent(*rules, review=False) as (engine, script):
+        report = await run(engine)
+        told = [entry["text"] for entry in script.prompts if entry["what"] == "prompt"]
+    assert report.status is MissionStatus.DONE, report.reason
+    assert "You were refused" in told[-1]
+    assert "greet" in (project / "app.py").read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "variable"), [("claude-code", "CLAUDE_CONFIG_DIR"), ("codex", "CODEX_HOME")]
 )
