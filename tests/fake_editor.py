@@ -114,7 +114,7 @@ class FakeEditor:
         assert server is not None
         return server
 
-    async def until(self, condition: Any, timeout_s: float = 20.0) -> Any:
+    async def until(self, condition: Any, timeout_s: float = 60.0) -> Any:
         """Wait until ``condition()`` is true, looking whenever something arrives."""
         async with asyncio.timeout(timeout_s):
             while not (found := condition()):
@@ -182,12 +182,12 @@ class FakeEditor:
 
         @feature("orchestrator/input")
         def ask_text(params: Any) -> str | None:
-            self.prompts.append(_plain(params)["prompt"])
+            self.prompts.append(plain(params)["prompt"])
             return self.typed.pop(0)
 
         @feature(lsp.PROGRESS)
         def progress(params: lsp.ProgressParams) -> None:
-            self.progress.append((params.token, _plain(params.value)))
+            self.progress.append((params.token, plain(params.value)))
             self._changed.set()
 
         @feature(lsp.WINDOW_SHOW_MESSAGE)
@@ -213,12 +213,12 @@ class FakeEditor:
 
         @feature("$/orchestrator/poolStats")
         def stats(params: Any) -> None:
-            self.stats.append(_plain(params))
+            self.stats.append(plain(params))
             self._changed.set()
 
         @feature("$/orchestrator/missionEvent")
         def event(params: Any) -> None:
-            self.events.append(_plain(params))
+            self.events.append(plain(params))
             self._changed.set()
 
     def _apply(self, edit: lsp.WorkspaceEdit) -> str | None:
@@ -282,10 +282,10 @@ def _path(uri: str) -> Path:
     return Path(path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """pygls makes namedtuples of untyped params; make them dicts again."""
     if hasattr(value, "_asdict"):
-        return {key: _plain(item) for key, item in value._asdict().items()}
+        return {key: plain(item) for key, item in value._asdict().items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -141,6 +141,6 @@ async def editor_session(
     family = [server, *server.children(recursive=True)]
     process = fake.process
     await client.shutdown_session()
-    _, left = psutil.wait_procs(family, timeout=10)
+    _, left = psutil.wait_procs(family, timeout=30)
     assert not left
     assert process.returncode == 0

@@ -40,7 +40,7 @@ async def running(editor: FakeEditor) -> list[psutil.Process]:
     """Wait until the endless command runs; answer its processes."""
     server = psutil.Process(editor.process.pid)
     sleeps: list[psutil.Process] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not sleeps:
             await asyncio.sleep(0.02)
             family = server.children(recursive=True)
@@ -51,7 +51,7 @@ async def running(editor: FakeEditor) -> list[psutil.Process]:
 async def assert_stopped(editor: FakeEditor, mission: str, sleeps: list[psutil.Process]) -> None:
     done = await editor.event("done", mission)
     assert done["status"] == "cancelled"
-    assert not psutil.wait_procs(sleeps, timeout=5)[1]
+    assert not psutil.wait_procs(sleeps, timeout=30)[1]
     finished = {
         event["taskId"]: event["state"]
         for event in editor.events

@@ -71,7 +71,7 @@ def test_missions_of_a_folder_that_is_closed_are_cancelled_and_reported(
         server.notify("workspace/didChangeWorkspaceFolders", {"event": change})
 
         assert server.answer(running)["result"]["status"] == "cancelled"
-        assert not psutil.wait_procs(sleeps, timeout=10)[1]
+        assert not psutil.wait_procs(sleeps, timeout=30)[1]
         assert "left was closed" in server.sent("window/showMessage")["params"]["message"]
         assert server.run_to_end(REPLACE)["filesChanged"] == ["a.txt"]
         assert (right / "a.txt").read_text() == "two\n"

@@ -165,7 +165,7 @@ class Received:
             raise ValueError("a handler's mistake")
 
     async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.values) < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -176,7 +176,7 @@ async def test_frames_are_delivered_in_order_and_then_the_end(pipe) -> None:
     for number in range(500):
         os.write(pipe.into, encode_frame(b"%d" % number))
     pipe.close(pipe.into)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await received.ended.wait()
     assert received.values == list(range(500))
     assert received.reader.close()
@@ -218,7 +218,7 @@ async def test_the_end_is_noticed_while_reading_pauses(pipe) -> None:
     received = Received(pipe, may_read=lambda: False)
     os.write(pipe.into, encode_frame(b"1"))
     pipe.close(pipe.into)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await received.ended.wait()
     assert received.values == [1]
     assert received.reader.close()
@@ -243,7 +243,7 @@ async def test_what_waits_for_a_blocked_loop_is_bounded(pipe) -> None:
     await_true(lambda: received.reader._waiting_bytes >= 100_000)
     await_true(lambda: pipe_is_full(pipe))
     assert received.reader._waiting_bytes < 100_000 + 65536 + len(frame)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await received.ended.wait()
     writing.join(10)
     assert len(received.values) == 100

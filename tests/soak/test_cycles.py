@@ -144,7 +144,7 @@ def serve_once(home: Path, number: int) -> int:
         server.call("shutdown")
         server.notify("exit")
         assert server.wait_exit() == 0
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert not psutil.wait_procs(family, timeout=30)[1]
     assert list((home / "temporary").rglob("*")) == []
     return rss_bytes
 

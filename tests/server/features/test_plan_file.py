@@ -68,7 +68,7 @@ async def test_a_change_right_behind_the_diagnostics_gets_its_own() -> None:
     session.on_published = published
     session.type("### T1: a | depends: T77\n- [ ] check\n")
     plans.changed(URI)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await both.wait()
     assert ["T77" in str(p.diagnostics) for p in session.published] == [True, False]
     assert session.published[1].version == 2
