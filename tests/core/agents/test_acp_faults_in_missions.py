@@ -31,6 +31,9 @@ PLAN = """# Mission: Two
 ### T2: Two | depends: T1 | files: two.py
 - [ ] change two
 """
+SILENT_S = 3.0
+"""Where an agent falls silent; everywhere else a turn may take as long as a busy machine needs."""
+
 WHOLE = "# Mission: Whole\n### T1: all\n- [ ] all\n"
 SCRIPTS: dict[str, tuple[list[Steps], tuple[str, ...]]] = {
     "divide": ([[say(WHOLE)]], ("You are the Planner", "One task of a plan may")),
@@ -95,7 +98,8 @@ async def run(
         file.write_text(BEFORE)
     fault = [{**s, "path": str(files[0])} if s.get("path") == "WORKSPACE" else s for s in fault]
     with AgentScript(*rules(turn, fault, told)) as script:
-        agent = AgentSettings(command=script.command, silent_s=2.0)
+        silent_s = SILENT_S if fault in (PASSING["falls silent"], PASSING["hangs"]) else 40.0
+        agent = AgentSettings(command=script.command, silent_s=silent_s)
         mode = Mode.FRACTAL if turn[0] == "divide" else Mode.NORMAL
         async with opened(root, Settings(backend="acp", agent=agent)) as engine:
             request = engine.plans.request("change both", mode=mode)

@@ -27,6 +27,9 @@ PLAN = """# Mission: Two
 ### T2: Two | depends: T1 | files: two.py
 - [ ] change two
 """
+SILENT_S = 3.0
+"""Where a model falls silent; everywhere else an answer may take as long as a busy machine needs."""
+
 WHOLE = "# Mission: Whole\n### T1: all\n- [ ] all\n"
 CUT = say("a long answer " * 20)
 PASSING: dict[str, dict[str, Any]] = {
@@ -110,7 +113,9 @@ async def run(
     for name in ("one.py", "two.py"):
         (root / name).write_text(BEFORE)
     with ModelProcess(folder, *script) as process:
-        model = ModelSettings(name="openai:scripted", base_url=process.base_url, silent_s=1.0)
+        hangs = any(answer.get("hang") for entry in script for answer in entry["answers"])
+        silent_s = SILENT_S if hangs else 40.0
+        model = ModelSettings(name="openai:scripted", base_url=process.base_url, silent_s=silent_s)
         settings = Settings(backend="llm", model=model, budget=budget or BudgetLimits())
         async with opened(root, settings, listener) as engine:
             mission = await engine.start(engine.plans.request("change both", mode=mode))
