@@ -22,6 +22,7 @@ from orchestrator_core.events import (
 )
 from orchestrator_core.mission import group_writer
 from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.journal_rows import Row
 from orchestrator_core.records import MissionStatus, Plan, Task
 
 
@@ -66,7 +67,7 @@ def test_what_gathers_during_a_write_is_one_group(
     groups: list[int] = []
     insert = group_writer._insert
 
-    def slow(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
+    def slow(database: sqlite3.Connection, rows: list[Row]) -> None:
         groups.append(sum(row.events for row in rows))
         writing.set()
         go_on.wait(30)
@@ -93,7 +94,7 @@ async def test_an_event_can_be_awaited_and_a_cancelled_wait_disturbs_no_other(
     go_on = threading.Event()
     insert = group_writer._insert
 
-    def slow(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
+    def slow(database: sqlite3.Connection, rows: list[Row]) -> None:
         go_on.wait(30)
         insert(database, rows)
 
@@ -121,7 +122,7 @@ def test_neighbours_of_one_mission_share_a_row_and_come_back_in_order(
     first, go_on = threading.Event(), threading.Event()
     insert = group_writer._insert
 
-    def held(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
+    def held(database: sqlite3.Connection, rows: list[Row]) -> None:
         first.set()
         go_on.wait(30)
         insert(database, rows)

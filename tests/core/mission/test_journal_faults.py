@@ -10,6 +10,7 @@ from core.mission.journal_events import event, names
 from orchestrator_core.errors import JournalError
 from orchestrator_core.mission import group_writer
 from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.journal_rows import Row
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     left: list[Exception] = []
     insert = group_writer._insert
 
-    def faulty(database: sqlite3.Connection, rows: list[group_writer.Row]) -> None:
+    def faulty(database: sqlite3.Connection, rows: list[Row]) -> None:
         if left:
             raise left.pop(0)
         insert(database, rows)
@@ -54,7 +55,7 @@ def test_events_that_failed_stay_before_those_that_came_meanwhile(
     appended = threading.Event()
     insert = group_writer._insert
 
-    def fail_late(_database: sqlite3.Connection, _rows: list[group_writer.Row]) -> None:
+    def fail_late(_database: sqlite3.Connection, _rows: list[Row]) -> None:
         appended.wait(30)
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -76,7 +77,7 @@ def test_events_that_came_during_a_failing_write_are_not_forgotten(
 ) -> None:
     writing, appended = threading.Event(), threading.Event()
 
-    def fail_late(_database: sqlite3.Connection, _rows: list[group_writer.Row]) -> None:
+    def fail_late(_database: sqlite3.Connection, _rows: list[Row]) -> None:
         writing.set()
         appended.wait(30)
         raise sqlite3.OperationalError("disk I/O error")
