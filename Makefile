@@ -27,7 +27,7 @@ test-editors: setup ## Use real editors as a person would, set up as docs/editor
 
 test-agents: setup ## Use a real small model, and the real agents on a scripted one (needs Node.js)
 	@tests/agents/setup.sh build/agents
-	@TEST_AGENTS=build/agents $(BIN)/pytest tests/agents/small_model.py tests/agents/real_agents.py --timeout 1200 -rs
+	@TEST_AGENTS=build/agents $(BIN)/pytest tests/agents/small_model.py tests/agents/real_agents.py --timeout 2400 -rs
 
 soak: setup ## Run the long forms of the tests
 	@$(BIN)/pytest -m soak --timeout 3600 --hypothesis-profile exploring

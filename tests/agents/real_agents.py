@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Answer = dict[str, Any]
     Opened = tuple[Orchestrator, ModelProcess]
 
-DEADLINE_S = 500
+DEADLINE_S = 1000
 """An agent works with low priority: beside much other work it takes minutes."""
 
 FOUR = """# Mission: Four
