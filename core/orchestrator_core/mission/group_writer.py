@@ -86,6 +86,7 @@ class GroupWriter:
         """
         encoded = self._encoded
         _encode_into(event, encoded)
+        encoded += b","
         row = self._open
         alone = kind in MILESTONES
         if row is None or alone or row.mission != mission:
@@ -94,11 +95,10 @@ class GroupWriter:
             self._open = None if alone else row
             if self._asleep:
                 self._wake()
+        body = row.body
+        body += encoded  # in one step: an interrupt leaves no half of an event
         row.sequence = sequence
         row.events += 1
-        body = row.body
-        body += encoded
-        body += b","
         if len(body) > _ROW_BYTES:
             self._open = None
         return self._gathering
