@@ -87,13 +87,8 @@ def _claude_code(home: Path, address: str) -> dict[str, str]:
     }
 
 
-def _without(set_up: SetUp, key: str) -> SetUp:
-    """The same without a key."""
-
-    def keyless(home: Path, address: str) -> dict[str, str]:
-        return {**set_up(home, address), key: ""}
-
-    return keyless
+def _claude_code_without_key(home: Path, address: str) -> dict[str, str]:
+    return {**_claude_code(home, address), "ANTHROPIC_API_KEY": ""}
 
 
 def _gemini(home: Path, address: str) -> dict[str, str]:
@@ -108,6 +103,11 @@ def _gemini(home: Path, address: str) -> dict[str, str]:
         "GEMINI_API_KEY": "scripted",
         "GEMINI_MODEL": "gemini-2.5-pro",
     }
+
+
+def _gemini_without_key(home: Path, address: str) -> dict[str, str]:
+    _gemini(home, address)
+    return {}
 
 
 _CODEX = """
@@ -173,7 +173,7 @@ VENDORS = (
         ),
         lambda line: call("Bash", command=line, description="run it"),
         (rule(say('{"title": "A title"}'), match=("Write the title in",), again=True),),
-        _without(_claude_code, "ANTHROPIC_API_KEY"),
+        _claude_code_without_key,
     ),
     Vendor(
         "gemini",
@@ -183,7 +183,7 @@ VENDORS = (
             call("replace", file_path=name, instruction="x", old_string=OLD, new_string=NEW),
         ),
         lambda line: call("run_shell_command", command=line, description="run it"),
-        keyless=_without(_gemini, "GEMINI_API_KEY"),
+        keyless=_gemini_without_key,
     ),
     Vendor(
         "codex",
