@@ -16,8 +16,10 @@ from orchestrator_core.errors import JournalBusy, JournalError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_READ_ATTEMPTS = 20
-_READ_PAUSE_S = 0.01
+_DYING_S = 2.0
+"""How long a lock may be held by nobody known: what a killed owner was just starting holds it until
+it runs its own program, and a new owner needs a moment to write its id over that of a dead one."""
+_PAUSE_S = 0.01
 
 
 class OwnerLock:
@@ -38,16 +40,10 @@ class OwnerLock:
         except OSError as error:
             raise JournalError(f"{file} cannot be made: {error.strerror}") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = self._holder()
+            self._lock(file)
+        except BaseException:
             os.close(self._descriptor)
-            if not isinstance(error, BlockingIOError):
-                raise JournalError(f"{file} cannot be locked: {error.strerror}") from error
-            raise JournalBusy(
-                f"{file.parent.parent} is in use by another server ({holder}): "
-                "close that one, or work read-only"
-            ) from None
+            raise
         try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -67,14 +63,26 @@ class OwnerLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _holder(self) -> str:
-        """Who holds it. A new owner needs a moment to write its id over that of a dead one."""
-        for _ in range(_READ_ATTEMPTS):
+    def _lock(self, file: Path) -> None:
+        end_s = time.monotonic() + _DYING_S
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise JournalError(f"{file} cannot be locked: {error.strerror}") from error
+            else:
+                return
             text = os.pread(self._descriptor, 32, 0).strip()
-            if text.isdigit() and _is_alive(int(text)):
-                return f"process {int(text)}"
-            time.sleep(_READ_PAUSE_S)
-        return "its process is not known"
+            known = text.isdigit() and _is_alive(int(text))
+            if known or time.monotonic() > end_s:
+                holder = f"process {int(text)}" if known else "its process is not known"
+                raise JournalBusy(
+                    f"{file.parent.parent} is in use by another server ({holder}): "
+                    "close that one, or work read-only"
+                )
+            time.sleep(_PAUSE_S)
 
 
 def holder_of(file: Path) -> int | None:

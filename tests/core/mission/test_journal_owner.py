@@ -1,5 +1,6 @@
 """One process writes a journal, and keeps what it said was safe when it is killed."""
 
+import fcntl
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import pytest
 from core.mission.journal_events import event
 from orchestrator_core.errors import JournalBusy
 from orchestrator_core.mission.journal import Journal
+from orchestrator_core.mission.journal_file import LOCK_FILE
 
 CHILD = Path(__file__).with_name("journal_child.py")
 
@@ -37,6 +39,35 @@ def test_a_second_opener_is_told_who_holds_it(folder: Path) -> None:
             journal.append(event()).result(30)
             assert len(reader.events()) == 2
     Journal(folder).close()
+
+
+def test_what_a_dead_owner_was_just_starting_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it runs its own program, it has the lock of the process that it was forked from."""
+    Journal(folder).close()
+    with child(folder) as dead:
+        dead.kill()
+    file = folder / LOCK_FILE
+    file.write_text(f"{dead.pid}\n")
+    with file.open("rb") as inherited:
+        fcntl.flock(inherited, fcntl.LOCK_EX)
+
+        def begun(_: float) -> None:
+            fcntl.flock(inherited, fcntl.LOCK_UN)
+
+        monkeypatch.setattr("orchestrator_core.mission.owner_lock.time.sleep", begun)
+        Journal(folder).close()
+
+
+def test_a_lock_that_nobody_known_holds_is_not_waited_for_without_end(folder: Path) -> None:
+    Journal(folder).close()
+    file = folder / LOCK_FILE
+    file.write_text("")
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(JournalBusy, match="not known"):
+            Journal(folder)
 
 
 def test_a_dead_owner_keeps_nothing(folder: Path) -> None:
