@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator_core.agents.acp_house import AgentHouse
 from orchestrator_core.agents.acp_place import Place
 from orchestrator_core.agents.acp_rest import leave
-from orchestrator_core.agents.acp_rooms import Rooms, sharing
+from orchestrator_core.agents.acp_rooms import Rooms, apart, sharing
 from orchestrator_core.agents.acp_talk import AcpTalk
 from orchestrator_core.agents.acp_turn import Turn
 from orchestrator_core.agents.path_globs import matches_path
@@ -161,7 +161,8 @@ class AcpDesk(RoleDesk):
 
     async def leave(self, session: Session) -> None:
         """A turn has ended; see :func:`~agents.acp_rest.leave`."""
-        await leave(session, self._rooms.others(session), self.pool)
+        if not apart(self.toolbox.shell.confinement.mode):  # else nobody can reach its copy
+            await leave(session, self._rooms.others(session), self.pool)
 
     async def close(self) -> None:
         """End the agent, and delete all that it had."""
