@@ -9,7 +9,11 @@ What it guarantees:
 * A future ends exactly once; whoever comes second is told so by ``False``.
 * Exactly one of running and cancelling a pending future wins.
 * Completions meant for an event loop are coalesced: a burst of them wakes the loop once.
-* Nothing here relies on the GIL: every transition happens under the future's own lock.
+* Nothing here relies on the GIL: every transition happens under the future's lock.
+
+Futures may share a lock. It can be taken again by the thread that holds it, because the collector
+may run a finalizer anywhere, even here, and that may end or cancel a future. For the same reason
+nothing is made or called between the look at a state and the step that follows from it.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ class Future(Generic[T]):
     __slots__ = ("__weakref__", "_callbacks", "_lock", "_state", "_value")
 
     def __init__(self, value: object = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._state = PENDING
         # What it holds goes by the state. Pending: what the producer put there; running: its
         # ``on_cancel``; finished: the result; failed: the exception.
@@ -86,13 +90,11 @@ class Future(Generic[T]):
             CancelledError: it was cancelled (``concurrent.futures.CancelledError``).
             BaseException: whatever the work raised, with its traceback.
         """
-        state = self._state
-        if state < FINISHED:
+        if self._state < FINISHED:
             self._wait(timeout_s)
-            state = self._state
-        if state == FINISHED:
+        if self._state == FINISHED:
             return self._value
-        if state == CANCELLED:
+        if self._state == CANCELLED:
             raise CancelledError
         try:
             raise self._value
@@ -243,11 +245,12 @@ class Future(Generic[T]):
 
     def _register(self, callback: Callable[[Self], object], *, first: bool = False) -> bool:
         """Keep the callback; False if it is done. ``first``: a waiter, ahead of slow callbacks."""
+        alone = [callback]
         with self._lock:
             if self._state >= FINISHED:
                 return False
             if self._callbacks is None:
-                self._callbacks = [callback]
+                self._callbacks = alone
             elif first:
                 self._callbacks.insert(0, callback)
             else:

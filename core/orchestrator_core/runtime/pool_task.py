@@ -53,7 +53,7 @@ class PoolTask(Future[T]):
         args: tuple[Any, ...],
         queued_ns: int,
     ) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._state = PENDING
         self._value = fn
         self._callbacks = None
@@ -238,8 +238,16 @@ class PoolWorker:
     def _main(self) -> None:
         here.worker = self
         take, next_task, seat = self._scheduler.take, self._scheduler.next, self.seat
+        own, inbox = seat.own.entries, seat.inbox
+        plain = inbox.plain
         while True:
-            task = take(seat)
+            if own or inbox.special:
+                task = take(seat)
+            else:  # what ``take`` does first then, without the call
+                try:
+                    task = plain.popleft()
+                except IndexError:
+                    task = take(seat)
             if task is None:
                 self.freed_ns = 0
                 task = next_task(seat)
