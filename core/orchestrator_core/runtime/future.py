@@ -246,7 +246,9 @@ class Future(Generic[T]):
     def _register(self, callback: Callable[[Self], object], *, first: bool = False) -> bool:
         """Keep the callback; False if it is done. ``first``: a waiter, ahead of slow callbacks."""
         alone = [callback]
-        with self._lock:
+        lock = self._lock
+        lock.acquire()
+        try:
             if self._state >= FINISHED:
                 return False
             if self._callbacks is None:
@@ -256,6 +258,8 @@ class Future(Generic[T]):
             else:
                 self._callbacks.append(callback)
             return True
+        finally:
+            lock.release()
 
     def _unregister(self, callback: Callable[[Self], object]) -> None:
         with self._lock:
