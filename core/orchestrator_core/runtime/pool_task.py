@@ -1,8 +1,9 @@
 """A task of the worker pool, and the thread that runs it: what every task costs is here.
 
 The code that each task passes through is written out instead of being shared with ``Future``, and
-makes as few objects as it can. The collector looks at every living container over and over, so
-that beside the future and its lock a task makes none: this is worth more than all else.
+makes as few objects as it can: each that a task has is handed from one processor's cache to the
+other's, and the collector looks at every living container over and over. So a task is its future
+and nothing beside it, and takes its lock from those that its pool's tasks share.
 """
 
 from __future__ import annotations
