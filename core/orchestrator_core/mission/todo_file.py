@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from orchestrator_core.errors import EditRefused
-from orchestrator_core.workspace.file_swap import insist
+from orchestrator_core.workspace.file_swap import insist, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -54,6 +54,19 @@ class Replacement(Struct, frozen=True):
     stray: bytes | None = None
 
 
+class _Replaced(Struct, frozen=True):
+    """A file that was replaced, open and without a name, as it was when it was looked at."""
+
+    descriptor: int
+    modified_ns: int
+    size: int
+
+    @classmethod
+    def of(cls, descriptor: int) -> Self:
+        status = os.fstat(descriptor)
+        return cls(descriptor, status.st_mtime_ns, status.st_size)
+
+
 class TodoFile:
     """One plan file.
 
@@ -65,7 +78,8 @@ class TodoFile:
     def __init__(self, path: Path, sleep: Callable[[float], None] = time.sleep) -> None:
         self._path = path
         self._sleep = sleep
-        self._replaced: tuple[int, int, int] | None = None  # descriptor, mtime in ns, size
+        self._replaced: _Replaced | None = None
+        self._left: list[Path] = []  # files beside the plan that are yet to be removed
         self._library = ctypes.CDLL(None, use_errno=True)
 
     def __enter__(self) -> Self:
@@ -76,9 +90,26 @@ class TodoFile:
 
     def close(self) -> None:
         """Let go of the replaced file. May be called again."""
+        self._let_go()
+        self._tidy()
+
+    def _let_go(self) -> None:
         if self._replaced is not None:
-            os.close(self._replaced[0])
+            os.close(self._replaced.descriptor)
             self._replaced = None
+
+    def _tidy(self) -> None:
+        """Remove what stood beside the file.
+
+        What cannot be removed is tried again later: an error would say that the file is as it was.
+        """
+        for left in self._left.copy():
+            try:
+                insist(lambda left=left: left.unlink(missing_ok=True))
+            except OSError as error:
+                log.warning("%s is left over for now (%s)", left, error.strerror)
+            else:
+                self._left.remove(left)
 
     def read(self) -> bytes | None:
         """What the file holds; None if there is none."""
@@ -92,18 +123,15 @@ class TodoFile:
         """Whether a program wrote into the replaced file and it was not told yet."""
         if self._replaced is None:
             return False
-        descriptor, modified_ns, size = self._replaced
-        status = os.fstat(descriptor)
-        return (status.st_mtime_ns, status.st_size) != (modified_ns, size)
+        return _Replaced.of(self._replaced.descriptor) != self._replaced
 
     def late_writing(self) -> bytes | None:
         """What a program wrote into the replaced file after it was replaced, if any; told once."""
         if self._replaced is None or not self.was_written_late:
             return None
-        descriptor = self._replaced[0]
-        status = os.fstat(descriptor)
-        self._replaced = descriptor, status.st_mtime_ns, status.st_size
-        return _read_all(descriptor, status.st_size)
+        written, self._replaced = self._replaced, None
+        self._replaced, text = _look(written.descriptor)
+        return text
 
     def replace(self, expected: bytes | None, data: bytes) -> Replacement:
         """Put ``data`` in the place of ``expected``; None stands for no file.
@@ -114,23 +142,28 @@ class TodoFile:
         path = self._path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = path.with_name(f".opencode-{secrets.token_hex(8)}.new")
+        self._left.append(staged)
         try:
             self._stage(path, staged, data)
             if expected is None:
-                try:
-                    os.link(staged, path)  # unlike a rename, never replaces a file
-                except FileExistsError:
-                    return Replacement(placed=False, found=self.read())
-                _sync_folder(path)
-                return Replacement(placed=True)
-            found = self.read()
-            if found != expected:
-                return Replacement(placed=False, found=found)
-            result = self._exchange_if(expected, data, staged, path)
-            _sync_folder(path)
-            return result
+                result = self._link(staged, path)
+            elif (found := self.read()) != expected:
+                result = Replacement(placed=False, found=found)
+            else:
+                result = self._exchange_if(expected, data, staged, path)
         finally:
-            insist(lambda: staged.unlink(missing_ok=True))
+            self._tidy()
+        if result.placed:
+            _sync_folder(path)
+        return result
+
+    def _link(self, staged: Path, path: Path) -> Replacement:
+        """Place a first file."""
+        try:
+            os.link(staged, path)  # unlike a rename, never replaces a file
+        except FileExistsError:
+            return Replacement(placed=False, found=self.read())
+        return Replacement(placed=True)
 
     def _stage(self, path: Path, staged: Path, data: bytes) -> None:
         descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -150,14 +183,20 @@ class TodoFile:
             if not self._exchange(staged, path):
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 staged.replace(path)
-                found = self._hold(descriptor)
+                replaced, found = _look(descriptor)
+                self._hold(replaced)
                 return Replacement(placed=True, stray=None if found == expected else found)
         except FileNotFoundError:  # taken away since it was read
             return Replacement(placed=False)
-        found = staged.read_bytes()
+        try:
+            replaced, found = _look(os.open(staged, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            self._exchange(staged, path)  # what nobody can look at must come back
+            raise
         if found == expected:
-            self._hold(os.open(staged, os.O_RDONLY | os.O_CLOEXEC))
+            self._hold(replaced)
             return Replacement(placed=True)
+        os.close(replaced.descriptor)
         try:
             self._exchange(staged, path)
         except FileNotFoundError:
@@ -175,12 +214,10 @@ class TodoFile:
             return False
         raise OSError(code, os.strerror(code), str(other))
 
-    def _hold(self, descriptor: int) -> bytes:
-        """Keep the replaced file open, and tell what it holds."""
-        self.close()
-        status = os.fstat(descriptor)
-        self._replaced = descriptor, status.st_mtime_ns, status.st_size
-        return _read_all(descriptor, status.st_size)
+    def _hold(self, replaced: _Replaced) -> None:
+        """Keep the replaced file open."""
+        self._let_go()
+        self._replaced = replaced
 
     @contextlib.contextmanager
     def locked(self, timeout_s: float) -> Generator[None]:
@@ -218,6 +255,20 @@ class TodoFile:
             os.close(descriptor)
 
 
+def _look(descriptor: int) -> tuple[_Replaced, bytes]:
+    """What a replaced file holds; what is written into it from now on makes it another.
+
+    Raises:
+        OSError: it cannot be read, and is closed.
+    """
+    try:
+        replaced = _Replaced.of(descriptor)
+        return replaced, _read_all(descriptor, replaced.size)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
 def _read_all(descriptor: int, size: int) -> bytes:
     parts: list[bytes] = []
     position = 0
@@ -228,8 +279,8 @@ def _read_all(descriptor: int, size: int) -> bytes:
 
 
 def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Have the new name reach the disk. The file holds its new text whether that fails or not."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path.parent)
+    except OSError as error:
+        log.warning("%s is written, but not surely on the disk (%s)", path, error.strerror)
