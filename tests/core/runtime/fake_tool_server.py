@@ -1,7 +1,6 @@
 """A tool server that does what it is told, faults included: the peer of the pool's tests.
 
-Every start appends its process id to the file in ``FAKE_LOG``. ``FAKE_START`` makes the start
-itself go wrong: ``crash``, ``hang`` or ``garbage``.
+``FAKE_START`` makes the start itself go wrong: ``crash``, ``hang`` or ``garbage``.
 """
 
 import json
@@ -91,8 +90,6 @@ def run(call_id: object, name: str, arguments: dict[str, Any], event: threading.
 
 
 def main() -> None:
-    with open(os.environ["FAKE_LOG"], "a") as log:
-        log.write(f"{os.getpid()}\n")
     start = os.environ.get("FAKE_START", "")
     if start == "crash":
         sys.exit("cannot find my grammar")

@@ -109,7 +109,7 @@ def test_a_server_that_never_gets_ready_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_START", "hang")
-    pool = bench.pool(start_s=0.2)
+    pool = bench.pool(start_s=1.0)
     call = pool.submit("echo")
     eventually(lambda: len(bench.starts()) >= 2)
     monkeypatch.delenv("FAKE_START")

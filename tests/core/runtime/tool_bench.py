@@ -26,7 +26,9 @@ class Bench:
         self.log = folder / "starts"
         self.binary = folder / "server"
         source = Path(__file__).with_name("fake_tool_server.py")
-        self.binary.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{source}" "$@"\n')
+        # The shell logs the start: Python may take longer to begin than a server is given.
+        run = f'echo $$ >>"$FAKE_LOG"\nexec "{sys.executable}" -S -E "{source}" "$@"\n'
+        self.binary.write_text(f"#!/bin/sh\n{run}")
         self.binary.chmod(0o755)
         self.pools = contextlib.ExitStack()
 
