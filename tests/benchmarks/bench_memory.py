@@ -14,7 +14,7 @@ difference in time is the encoder's. Memory is resident memory, without a collec
 
 A ratio is the median of the rounds' own: the peers of a round run one after the other, and a
 machine that has become slower is so for both. Two processes that do the same work still differ by
-up to 8 %, as two that are both ``unpooled`` do, and the pool costs or gains a tenth of that. So for
+up to 8 %, as two that are both ``unpooled`` do, and the pool costs 1 or 2 %. So for
 ``pooled_vs_unpooled_time`` each round's process has both stores and runs the missions by turns,
 100,000 tasks in each; what the processes of their own say is ``pooled_vs_unpooled_processes``.
 """

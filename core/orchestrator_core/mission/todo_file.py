@@ -181,11 +181,7 @@ class TodoFile:
         """Exchange the two files, and back again if the replaced one is not as expected."""
         try:
             if not self._exchange(staged, path):
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                staged.replace(path)
-                replaced, found = _look(descriptor)
-                self._hold(replaced)
-                return Replacement(placed=True, stray=None if found == expected else found)
+                return self._replace_if(expected, staged, path)
         except FileNotFoundError:  # taken away since it was read
             return Replacement(placed=False)
         try:
@@ -203,6 +199,19 @@ class TodoFile:
             return Replacement(placed=False, stray=found)
         back = staged.read_bytes()
         return Replacement(placed=False, found=found, stray=None if back == data else back)
+
+    def _replace_if(self, expected: bytes, staged: Path, path: Path) -> Replacement:
+        """The same where files cannot be exchanged: looked at first, then replaced."""
+        replaced, found = _look(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        try:
+            if found != expected:
+                return Replacement(placed=False, found=found)
+            staged.replace(path)
+            self._hold(replaced)
+            return Replacement(placed=True)
+        finally:
+            if self._replaced is not replaced:
+                os.close(replaced.descriptor)
 
     def _exchange(self, one: Path, other: Path) -> bool:
         """Exchange two files in one step; False where the system cannot do that."""

@@ -32,6 +32,14 @@ def failing(real: Callable[..., object], fails: Callable[..., bool]) -> Callable
     return call
 
 
+def always(*_: object) -> bool:
+    return True
+
+
+def never(*_: object) -> bool:
+    return False
+
+
 def staged(file: Path) -> bool:
     return file.suffix == ".new"
 
@@ -100,7 +108,24 @@ def test_what_cannot_be_read_late_is_closed_once(path: Path, monkeypatch):
             file.replace(b"one", b"two")
             editor.write(b" more")
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pread", failing(os.pread, lambda *_: True))
+            patch.setattr(os, "pread", failing(os.pread, always))
             with pytest.raises(OSError, match="Too many"):
                 file.late_writing()
         assert file.late_writing() is None
+
+
+def test_without_exchange_a_text_that_nobody_can_look_at_stays(path: Path, monkeypatch):
+    """Nothing is left open either, whichever of the calls fails."""
+    monkeypatch.setattr(TodoFile, "_exchange", never)
+    with TodoSyncService(path) as service:
+        service.begin(PLAN)
+        for owner, name in ((os, "pread"), (Path, "replace")):
+            before = len(os.listdir("/proc/self/fd"))
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, failing(getattr(owner, name), always))
+                with pytest.raises(EditRefused, match="it is as it was"):
+                    service.publish({"T1": TaskState.RUNNING})
+            assert path.read_text() == PLAN
+            assert len(os.listdir("/proc/self/fd")) == before
+        assert service.publish({"T1": TaskState.DONE}).conflicts == ()
+    assert path.read_text() == PLAN.replace("[ ]", "[x]")
