@@ -85,6 +85,7 @@ class Recorder:
     def on_progress(self, progress: MissionProgress) -> None:
         """Keep what it says."""
         self.progress.append(progress.message)
+        self._told.set()
 
     def on_notice(self, text: str) -> None:
         """Keep it."""
@@ -100,6 +101,13 @@ class Recorder:
                 for event in self.events:
                     if isinstance(event, kind):
                         return event
+                self._told.clear()
+                await self._told.wait()
+
+    async def until_progress(self, text: str, timeout_s: float = 40.0) -> None:
+        """Wait until progress says so: what passes in a moment is not always told."""
+        async with asyncio.timeout(timeout_s):
+            while not any(text in message for message in self.progress):
                 self._told.clear()
                 await self._told.wait()
 

@@ -151,6 +151,7 @@ class Orchestrator:
             JournalBusy: another live process works on this workspace: nothing was cut short.
         """
         await self._services.open_journal()
+        await self._missions.settle()
         events = history.to_resume(await self.records.journalled(), mission_id, self._missions)
         request = history.request_of(events)
         backend = self.plans.backend_of(request)
@@ -216,6 +217,7 @@ class Orchestrator:
             RequestError: there is no such mission or task, it runs, or it left nothing to undo.
             EditError: the edits would not be taken; nothing was changed.
         """
+        await self._missions.settle()
         if self._missions and mission_id in (None, *self._missions):
             raise RequestError("the mission is still running: stop it first")
         async with self.review.lock:

@@ -74,6 +74,14 @@ class RunningMissions(dict[str, "Mission"]):
             if mission_id in (None, mission.id) and mission.stop(reason)
         ]
 
+    async def settle(self) -> None:
+        """Wait for those that have told their end, but still see it to the disk.
+
+        Who hears of an end may ask at once for what only an ended mission allows.
+        """
+        for mission in [each for each in self.values() if each.state.ended]:
+            await mission.over()
+
     async def _conduct(
         self, mission: Mission, backend: Backend, plan: Plan | Planning | None
     ) -> None:
@@ -86,17 +94,17 @@ class RunningMissions(dict[str, "Mission"]):
                 with token.kept(), services.mission_running(mission.id):
                     await (commander.resume() if plan is None else commander.run(plan))
             diff = await self._diff(commander.rehearsal) if commander.rehearsal else ""
+            took_s = round(time.monotonic() - started, 3)
+            stats = {**await services.figures.look(), **self._backends.ended(mission.id)}
         except BaseException as error:
             self.pop(mission.id, None)
             services.overviews.lost(mission.id)
             mission.crash(error)
             raise
-        self.pop(mission.id, None)
+        self.pop(mission.id, None)  # from here to the report in one step: it runs, or it is over
         for ended in overview_of(mission):
             services.overviews.ended(ended)
         self._review.forget()
-        took_s = round(time.monotonic() - started, 3)
-        stats = {**await services.figures.look(), **self._backends.ended(mission.id)}
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
 
     async def _diff(self, rehearsal: Draft) -> str:

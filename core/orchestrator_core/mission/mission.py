@@ -81,6 +81,10 @@ class Mission:
         """Wait for the end. Cancelling the wait does not stop the mission."""
         return await asyncio.shield(self._report)
 
+    async def over(self) -> None:
+        """Wait for the end, with or without a report."""
+        await asyncio.wait([self._report])
+
     def finish(self, report: MissionReport) -> None:
         """Set the report, once."""
         self._report.set_result(report)

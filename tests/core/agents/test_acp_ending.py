@@ -59,13 +59,6 @@ async def test_a_turn_ends_when_it_has_cost_too_much(
     assert (project / "app.py").read_text() == before
 
 
-async def until_told(listener: Recorder, text: str) -> None:
-    """Wait until progress says so."""
-    async with asyncio.timeout(40):
-        while not any(text in message for message in listener.progress):
-            await asyncio.sleep(0.01)
-
-
 async def test_agents_beyond_the_budget_wait_for_their_turn(
     with_agent: OpenWithAgent, project: Path
 ) -> None:
@@ -81,7 +74,7 @@ async def test_agents_beyond_the_budget_wait_for_their_turn(
     async with with_agent(*rules, listener=listener, budget=one) as (engine, script):
         running = asyncio.create_task(run_planned(engine))
         await asyncio.to_thread(script.wait_for, "pause")
-        await until_told(listener, "waits until another agent has ended")
+        await listener.until_progress("waits until another agent has ended")
         assert sum("You are a Worker" in p["text"] for p in script.prompts) == 1
         script.release("first")
         report = await running
@@ -99,7 +92,7 @@ async def test_who_waits_for_a_turn_can_be_stopped(with_agent: OpenWithAgent) ->
     one = BudgetLimits(agents=1)
     async with with_agent(*rules, listener=listener, budget=one) as (engine, _):
         mission = await engine.start(engine.plans.request(TEXT))
-        await until_told(listener, "waits until another agent has ended")
+        await listener.until_progress("waits until another agent has ended")
         mission.stop("enough")
         report = await asyncio.wait_for(mission.wait(), 20)
     assert report.status is MissionStatus.CANCELLED

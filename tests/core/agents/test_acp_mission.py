@@ -199,12 +199,14 @@ async def test_sessions_are_used_again_for_the_next_task(with_agent: OpenWithAge
 
 async def test_people_see_what_the_agent_does_and_what_it_costs(with_agent: OpenWithAgent) -> None:
     listener = Recorder()
-    work = [{"tool": "Edit app.py"}, write("app.py", GREET), {"cost": 0.25}, {"usage": 1200}]
-    rules = planned([*work, say("done")])
-    async with with_agent(*rules, listener=listener) as (engine, _):
-        report = await run_planned(engine)
+    tool = [{"tool": "Edit app.py"}, {"pause": "seen"}]
+    work = [*tool, write("app.py", GREET), {"cost": 0.25}, {"usage": 1200}, say("done")]
+    async with with_agent(*planned(work), listener=listener) as (engine, script):
+        running = asyncio.create_task(run_planned(engine))
+        await listener.until_progress("Edit app.py")
+        script.release("seen")
+        report = await running
     assert report.status is MissionStatus.DONE, report.reason
-    assert any("Edit app.py" in message for message in listener.progress)
     spent = report.stats["spent"]
     assert isinstance(spent, dict)
     assert (spent["requests"], spent["moneyUsd"]) == (3, 0.25)

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from orchestrator_core.config import ModelSettings, Settings
+from orchestrator_core.mission import progress
 from orchestrator_core.records import MissionStatus, Mode, TaskState
 from orchestrator_core.safety import BudgetLimits
 from scripted_backend import Recorder, opened
@@ -228,7 +229,10 @@ async def test_a_mission_ends_cleanly_when_its_budget_is_spent(tmp_path: Path) -
     assert spent["requests"] == 12
 
 
-async def test_people_see_what_an_agent_does(tmp_path: Path) -> None:
+async def test_people_see_what_an_agent_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_S", 0.0)  # nothing is too short to be told
     listener = Recorder()
     await run(tmp_path, rules(("none", 0)), listener)
     assert any("T1: " in message for message in listener.progress)

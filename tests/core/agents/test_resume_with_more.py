@@ -118,6 +118,20 @@ async def test_it_goes_on_with_more_where_it_stopped(tmp_path: Path, root: Path)
     assert spent_of(report).seconds >= spent_of(stopped).seconds
 
 
+async def test_who_hears_of_the_end_may_resume_at_once(tmp_path: Path, root: Path) -> None:
+    """The end is told before it lies on the disk."""
+    listener = Recorder()
+    with ModelProcess(tmp_path, *RULES) as process:
+        budget = BudgetLimits(requests=FIRST + 1)
+        async with on_model(root, process, budget, listener) as engine:
+            mission = await engine.start(engine.plans.request("change both"))
+            await listener.until(MissionFinished)
+            assert engine.runs(mission.id), "it has still to be seen to the disk"
+            engine.reconfigure(msgspec.structs.replace(engine.settings, budget=BudgetLimits()))
+            report = await resumed(engine, mission.id)
+    assert report.status is MissionStatus.DONE, report.reason
+
+
 async def test_it_does_not_go_on_without_more(tmp_path: Path, root: Path) -> None:
     budget = BudgetLimits(requests=FIRST + 1)
     with ModelProcess(tmp_path, *RULES) as process:

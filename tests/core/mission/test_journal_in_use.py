@@ -74,6 +74,18 @@ async def test_one_task_is_undone_and_the_others_stay(root: Path) -> None:
         assert (await engine.records.status())[0].status is MissionStatus.UNDONE
 
 
+async def test_who_hears_of_the_end_may_undo_at_once(root: Path) -> None:
+    """The end is told before it lies on the disk."""
+    recorder = Recorder()
+    async with orchestrator(root, act, listener=recorder) as engine:
+        mission = await engine.start(request_for(Task(id="T1", title="")))
+        await recorder.until(MissionFinished)
+        assert engine.runs(mission.id), "it has still to be seen to the disk"
+        assert (await engine.undo(mission.id)).files_restored == ("T1.txt",)
+        assert (await engine.records.status())[0].status is MissionStatus.UNDONE
+    assert (root / "T1.txt").read_text() == "old\n"
+
+
 async def test_a_failed_missions_edits_are_not_what_undo_looks_for(root: Path) -> None:
     async def breaking(context: TaskContext) -> None:
         if context.task.id == "T2":
