@@ -87,7 +87,7 @@ class RunningMissions(dict[str, "Mission"]):
     ) -> None:
         services = self._services
         spent = partial(self._backends.budgets.spent, mission.id)
-        commander = Commander(services.engine, mission, backend, spent)
+        commander = Commander(services.engine, mission, backend, spent, self._review.forget)
         started = time.monotonic()
         try:
             async with services.engine.concurrency.acquire(role="commander") as token:
@@ -104,7 +104,6 @@ class RunningMissions(dict[str, "Mission"]):
         self.pop(mission.id, None)  # from here to the report in one step: it runs, or it is over
         for ended in overview_of(mission):
             services.overviews.ended(ended)
-        self._review.forget()
         mission.finish(build_report(mission, duration_s=took_s, stats=stats, diff=diff))
 
     async def _diff(self, rehearsal: Draft) -> str:

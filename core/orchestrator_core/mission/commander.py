@@ -49,6 +49,8 @@ class Commander:
         mission: what is to be done.
         backend: who plans and works.
         spent: what the mission has spent on models so far; None where it has called none.
+        on_end: called once the end is told and on its way to the disk: who reads the journal from
+            then on finds it there.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Commander:
         mission: Mission,
         backend: Backend,
         spent: Callable[[], Spent | None],
+        on_end: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._mission = mission
         self._backend = backend
+        self._on_end = on_end
         self._spending = Spending(mission, spent, self._emit)
         self._dispatch = Dispatch(engine, mission, backend, self._emit, self._spending)
         self._plan_file: PlanProgress | None = None
@@ -173,7 +177,7 @@ class Commander:
             reason = "\n".join(line for line in (reason, *notes) if line)
         self._spending.close(status)
         took_s = round(self._engine.clock() - self._started, 3)
-        await self._emit(
+        ended = self._emit(
             MissionFinished(
                 mission_id=self._mission.id,
                 status=status,
@@ -182,6 +186,8 @@ class Commander:
                 stats=self._engine.stats(),
             )
         )
+        self._on_end()
+        await ended
 
     async def _take_back(self, reason: str) -> str:
         """Undo all that the failed mission applied; say so in its reason."""

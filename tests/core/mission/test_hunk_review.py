@@ -19,8 +19,9 @@ from core.mission.reviewed_missions import (
     write,
 )
 from orchestrator_core.errors import JournalBusy, RequestError
+from orchestrator_core.events import MissionFinished
 from orchestrator_core.records import Task
-from scripted_backend import orchestrator, request_for
+from scripted_backend import Recorder, orchestrator, request_for
 
 if TYPE_CHECKING:
     from orchestrator_core.mission.agent import TaskContext
@@ -44,6 +45,23 @@ async def test_hunks_are_where_they_stand_now(root: Path) -> None:
         assert {hunk.mission for hunk in found} == {started}
         assert typed[found[0].start : found[0].end] == "three 𝒳\n"
         assert await engine.review.pending(path="b.txt") == []
+
+
+async def test_who_hears_of_the_end_finds_its_hunks_at_once(root: Path) -> None:
+    """The end is told before it lies on the disk, and an editor asks while the mission runs."""
+    recorder = Recorder()
+
+    async def act(context: TaskContext) -> None:
+        context.draft.write("a.txt", NEW)
+        assert await engine.review.pending(path="a.txt") == []
+
+    async with asyncio.timeout(60), orchestrator(root, act, listener=recorder) as engine:
+        mission = await engine.start(request_for(Task("T1", "one")))
+        await recorder.until(MissionFinished)
+        assert engine.runs(mission.id), "it has still to be seen to the disk"
+        assert (await engine.review.settle(accept=True, mission_id=mission.id)).hunks == 3
+        await mission.wait()
+        assert await engine.review.pending(path="a.txt") == []
 
 
 async def test_one_hunk_is_rejected_and_the_others_stay(root: Path) -> None:
